@@ -1,0 +1,1 @@
+"""What stands in for AWS and for the servers on one's own machine."""
