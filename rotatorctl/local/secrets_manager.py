@@ -1,13 +1,13 @@
 """A model of AWS Secrets Manager in memory, faithful where rotation depends on it.
 
-The operations are called as boto3's are (`model.get_secret_value(SecretId="app")`) and answer as boto3 does,
-except that a refusal is a SecretsManagerError. A ClientRequestToken that is left out is made up, as an SDK does.
-Each operation takes `caller`, the name or ARN of the function that calls: only a pending version written by the
-rotation function itself, or with its RotationToken, is trusted.
+The operations are called as boto3's are (`model.get_secret_value(SecretId="app")`) and answer as those do,
+except that a refusal is a SecretsManagerError. A ClientRequestToken left out is made up, as in an SDK.
+Each operation takes `caller`, the name or ARN of the function that calls: only a pending version written by
+the rotation function itself, or with its RotationToken, is trusted.
 
 Rules come from botocore's service model of secretsmanager 2017-10-17 and from the User Guide; the tests name
-the source of each. Not modelled: permissions, encryption, resource policies, the making of replicas, the clock
-that starts scheduled rotations, quotas on requests and versions, pagination.
+the source of each. Not modelled: permissions, encryption, resource policies, the making of replicas, the
+schedule itself, quotas on requests and versions, pagination.
 """
 
 import copy
@@ -111,7 +111,7 @@ class SecretsManager:
             return list(self._rotations.by_secret.get(self._find(secret_id).arn, []))
 
     def wait(self, secret_id: str, timeout: float = 60.0) -> Rotation | None:
-        """Wait for the secret's rotations to end and return the last; TimeoutError after `timeout` seconds."""
+        """Wait for the secret's rotations and return the last one. TimeoutError after `timeout` seconds."""
         with self._lock:
             secret = self._find(secret_id)
         return self._rotations.wait(secret, timeout)

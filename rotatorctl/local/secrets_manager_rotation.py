@@ -75,7 +75,7 @@ class Event:
 
 @dataclass(eq=False)
 class Rotation:
-    """One attempt. `steps`: each step sent, with the function's error. `outcome`: its last event, or Cancelled."""
+    """One attempt: the steps sent, each with the function's error; its last event, or Cancelled."""
 
     secret: Secret = field(repr=False)
     token: str
@@ -171,7 +171,7 @@ class Rotations:
             self._end(rotation, "Abandoned")
 
     def wait(self, secret: Secret, timeout: float) -> Rotation | None:
-        """Join the secret's rotations. Raises TimeoutError, and what `invoke` raised besides FunctionError."""
+        """Join the secret's rotations. Raises TimeoutError, or what `invoke` raised but FunctionError."""
         deadline = time.monotonic() + timeout
         rotations = list(self.by_secret.get(secret.arn, []))
         for rotation in rotations:
@@ -257,13 +257,7 @@ class Rotations:
                     f"Error when executing lambda {rotation.function_arn} during {step} step",
                 )
             elif step == "createSecret" and not self._trusts_pending(rotation):
-                self._end(
-                    rotation,
-                    "Failed",
-                    f"Pending secret version {rotation.token} for Secret {rotation.secret.arn} was not created "
-                    f"by Lambda {rotation.function_arn}. Remove the AWSPENDING staging label and restart "
-                    "rotation",
-                )
+                self._end(rotation, "Failed", _not_created_by_function(rotation))
 
     def _trusts_pending(self, rotation: Rotation) -> bool:
         version = rotation.secret.versions.get(rotation.token)
@@ -305,3 +299,10 @@ class Rotations:
         name = f"{'Test' if rotation.is_test else ''}Rotation{how}"
         self.events.append(Event(name, rotation.secret.arn, rotation.token, error))
         return name
+
+
+def _not_created_by_function(rotation: Rotation) -> str:
+    return (
+        f"Pending secret version {rotation.token} for Secret {rotation.secret.arn} was not created by "
+        f"Lambda {rotation.function_arn}. Remove the AWSPENDING staging label and restart rotation"
+    )
