@@ -1,0 +1,52 @@
+# The only interface: `make setup` once (every target does it itself), then check, test, demo.
+
+# A pyenv shim named python3.13 may exist without a Python behind it, so each candidate is run before it is believed.
+PYTHON := $(shell for python in python3.13 $$HOME/.pyenv/versions/3.13*/bin/python3.13; do \
+	$$python -c '' 2>/dev/null && command -v $$python && break; done)
+
+# `sam build` looks for a python3.13 on PATH.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+SOURCES := $(wildcard functions rotatorctl tests)
+LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.PHONY: setup check test demo lock clean
+
+setup: .venv/.installed .venv-emulator/.installed
+
+.venv/.installed: requirements/dev.txt
+	$(call install,.venv,$<)
+
+.venv-emulator/.installed: requirements/emulator.txt
+	$(call install,.venv-emulator,$<)
+
+define install
+	@test -n '$(PYTHON)' || { echo 'Python 3.13 is needed: no python3.13 on PATH or under ~/.pyenv/versions' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r $(2)
+	@touch $@
+endef
+
+check: .venv/.installed
+	ruff format --check $(SOURCES)
+	ruff check $(SOURCES)
+	mypy functions/rotation functions/*.py rotatorctl tests
+	sam validate --lint --region us-east-1
+	cfn-lint template.yaml
+
+test: setup
+	pytest
+
+demo: setup
+	python -m rotatorctl.local.demo
+
+# The functions' lock first: the other two are resolved so that they agree with it.
+lock: .venv/.installed
+	$(LOCK) $(UPGRADE) -o functions/requirements.txt requirements/functions.in
+	$(LOCK) $(UPGRADE) -o requirements/dev.txt requirements/dev.in
+	$(LOCK) $(UPGRADE) -o requirements/emulator.txt requirements/emulator.in
+
+clean:
+	rm -rf .venv .venv-emulator .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
