@@ -1,0 +1,6 @@
+"""CreateSecret: stage a new value as AWSPENDING."""
+
+from rotation import steps
+from rotation.runtime import lambda_handler
+
+handler = lambda_handler(steps.create_secret)

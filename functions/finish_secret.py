@@ -1,0 +1,6 @@
+"""FinishSecret: move AWSCURRENT to the pending value."""
+
+from rotation import steps
+from rotation.runtime import lambda_handler
+
+handler = lambda_handler(steps.finish_secret)

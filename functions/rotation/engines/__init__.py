@@ -1,0 +1,21 @@
+"""The engines by the name that AWS's secrets use in `engine`. Only the chosen engine's module, and so its driver, is loaded."""
+
+from importlib import import_module
+from typing import cast
+
+from rotation.engines.base import Engine
+from rotation.model import EngineTraits
+
+POSTGRES = EngineTraits("postgres", default_port=5432, default_dbname="postgres")
+
+ENGINES = {
+    "postgres": POSTGRES,
+    "aurora-postgresql": POSTGRES,
+    "generic": EngineTraits("generic", default_port=0),
+}
+
+
+def load(traits: EngineTraits) -> Engine:
+    """The engine, ready to use."""
+    module = import_module(f"rotation.engines.{traits.module}")
+    return cast(Engine, module.ENGINE())

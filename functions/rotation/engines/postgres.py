@@ -1,0 +1,161 @@
+"""Engine `postgres`: PostgreSQL and Aurora PostgreSQL, by pg8000."""
+
+import hashlib
+import hmac
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from secrets import token_bytes
+
+import pg8000.native as pg
+from pg8000.core import Context
+from scramp import ScramException
+from scramp.utils import saslprep
+
+from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT, Engine
+from rotation.errors import (
+    InvalidSecretError,
+    LoginRefusedError,
+    PasswordRejectedError,
+    RightsDifferError,
+    RotationError,
+    UnavailableError,
+)
+from rotation.model import Credentials
+from rotation.tls import verified_context
+
+# SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_ERRORS: dict[str, type[RotationError]] = {
+    "28": LoginRefusedError,
+    "3D000": InvalidSecretError,
+    "42501": RightsDifferError,
+    "22023": PasswordRejectedError,
+    "08": UnavailableError,
+    "40": UnavailableError,
+    "53": UnavailableError,
+    "55P03": UnavailableError,
+    "57": UnavailableError,
+    "58": UnavailableError,
+    # "tuple concurrently updated": another session changed the same role at this moment.
+    "XX000": UnavailableError,
+}
+_SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
+_SASL = (10).to_bytes(4)
+
+
+class Postgres(Engine):
+    """Sends the server a password verifier, so that the password itself never reaches a statement log."""
+
+    def verify(self, credentials: Credentials) -> None:
+        with _login(credentials) as connection:
+            connection.run("SELECT 1")
+
+    def set_password(self, login: Credentials, target: Credentials) -> None:
+        with _login(login) as connection:
+            kind = (connection.run("SHOW password_encryption") or [[""]])[0][0]
+            verifier = pg.literal(_verifier(kind, target))
+            connection.run(f"ALTER ROLE {pg.identifier(target.username)} PASSWORD {verifier}")
+
+
+@contextmanager
+def _login(credentials: Credentials) -> Iterator[pg.Connection]:
+    with _translated(credentials):
+        connection = _Connection(
+            user=credentials.username,
+            password=credentials.password,
+            database=credentials.dbname,
+            sock=_socket(credentials),
+            ssl_context=False,
+            application_name="secret rotation",
+        )
+        try:
+            connection.run(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
+            yield connection
+        finally:
+            # A connection that broke cannot be closed politely; the error that broke it is the one to tell.
+            with suppress(pg.InterfaceError, OSError):
+                connection.close()
+
+
+def _socket(credentials: Credentials) -> socket.socket:
+    """A connected socket, inside TLS unless the secret says otherwise; pg8000's own way would accept any certificate."""
+    plain = socket.create_connection((credentials.host, credentials.port), CONNECT_TIMEOUT)
+    try:
+        plain.settimeout(STATEMENT_TIMEOUT + 1)
+        if not credentials.ssl:
+            return plain
+        plain.sendall(_SSL_REQUEST)
+        answer = plain.recv(1)
+        if answer == b"S":
+            return verified_context().wrap_socket(plain, server_hostname=credentials.host)
+        if answer == b"":
+            raise ConnectionError("the server closed the connection")
+        raise InvalidSecretError(
+            f"{credentials.host}:{credentials.port} does not speak TLS; turn it on there, "
+            'or put "ssl": false into the secret to send passwords in the clear'
+        )
+    except BaseException:
+        plain.close()
+        raise
+
+
+class _Connection(pg.Connection):  # type: ignore[misc]  # pg8000 has no types
+    """pg8000 refuses users and passwords that SASLprep does not allow; PostgreSQL and libpq then use the bytes as they are.
+
+    Source: RFC 5802 and https://www.postgresql.org/docs/current/sasl-authentication.html (the server ignores the user
+    name in this message and takes the one of the startup message).
+    """
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Context) -> None:  # noqa: N802  pg8000's name
+        if data[:4] != _SASL:
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+            return
+        user: bytes = self.user
+        password: bytes = self.password
+        self.user = self.password = b"*"
+        super().handle_AUTHENTICATION_REQUEST(data, context)
+        self.user, self.password = user, password
+        self.auth.password = _prepared(password.decode())
+
+
+def _prepared(password: str) -> bytes:
+    try:
+        return str(saslprep(password)).encode()
+    except ScramException:
+        return password.encode()
+
+
+def _verifier(kind: str, target: Credentials) -> str:
+    """What the server stores for this password. Format: https://www.postgresql.org/docs/current/catalog-pg-authid.html"""
+    if kind == "md5":
+        return "md5" + hashlib.md5((target.password + target.username).encode()).hexdigest()
+    salt, iterations = token_bytes(16), 4096
+    salted = hashlib.pbkdf2_hmac("sha256", _prepared(target.password), salt, iterations)
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    encoded = (b64encode(part).decode() for part in (salt, stored_key, server_key))
+    return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *encoded)
+
+
+@contextmanager
+def _translated(credentials: Credentials) -> Iterator[None]:
+    """The one place where the driver's errors become ours. Server texts are quoted, the boundary takes values out."""
+    where = str(credentials)
+    try:
+        yield
+    except pg.DatabaseError as error:
+        answer = error.args[0]
+        state = answer.get("C", "")
+        known = _ERRORS.get(state) or _ERRORS.get(state[:2])
+        if known is None:
+            raise
+        raise known(f"{where}: {answer.get('M')} (SQLSTATE {state})") from None
+    except ssl.SSLCertVerificationError as error:
+        raise InvalidSecretError(f"{where}: the server's certificate is not trusted: {error.verify_message}") from None
+    except (OSError, pg.InterfaceError) as error:
+        raise UnavailableError(f"{where}: no answer ({error})") from None
+
+
+ENGINE = Postgres

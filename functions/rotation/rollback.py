@@ -1,0 +1,131 @@
+"""RollBack: make AWSCURRENT's credential log in, whatever happened before.
+
+Nothing is taken from what an earlier step said. The service is asked which credential logs in, Secrets Manager where the
+labels are; what is true then is the outcome:
+
+    AWSCURRENT is the pending version, and it logs in   rotated: the promotion took effect after all
+    AWSCURRENT logs in at the first look                untouched
+    it was refused and logs in now                      rolled back
+    it is refused and cannot be restored                needs a person; the credential that works is named
+    it cannot even be tried                             needs a person; the reason is named
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rotation.errors import LoginRefusedError, RotationError, UnavailableError
+from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, STEPS, Credentials, Json, Request
+from rotation.report import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED, Failure, Finding, verdict
+from rotation.rotation import Rotation
+
+# What else Step Functions and Lambda call a failure, for a person.
+_PLAIN_WORDS = {
+    "States.Timeout": "the step gave no answer in its time",
+    "Sandbox.Timedout": "the function reached its time limit",
+    "Lambda.Unknown": "the function ended without an answer",
+    "Runtime.ExitError": "the function's process died",
+    "Lambda.TooManyRequestsException": "the function was throttled: its concurrency is used up",
+}
+_MOST_ROUNDS = 3
+
+
+def roll_back(rotation: Rotation) -> Json:
+    """The verdict on a failed attempt, after putting right what can be.
+
+    Raises UnavailableError while the service or Secrets Manager gives no answer: the state machine then asks again.
+    """
+    failure = failure_of(rotation.request)
+    # An earlier call of this very state may have restored the credential and lost its answer.
+    changed = rotation.request.retry_count > 0 and failure.step != "CreateSecret"
+    for _ in range(_MOST_ROUNDS):
+        current = rotation.look_again().current
+        finding = _restore(rotation, changed)
+        if rotation.look_again().current == current:
+            return verdict(rotation.request, _give_up_rejected(rotation, finding, failure), failure)
+        changed = changed or finding.outcome == ROLLED_BACK
+    raise UnavailableError("AWSCURRENT keeps moving to other versions; something else writes this secret")
+
+
+def failure_of(request: Request) -> Failure:
+    """The failed step and its error, from the state. A Lambda's Cause is the JSON of its error."""
+    error, reason = request.failure["Error"], request.failure["Cause"]
+    try:
+        reason = json.loads(reason)["errorMessage"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    step = request.failure.get("Step") or _step_after(request.completed)
+    return Failure(step, error, str(_PLAIN_WORDS.get(error, reason)))
+
+
+def _step_after(completed: str) -> str:
+    return STEPS[STEPS.index(completed) + 1] if completed in STEPS[:-1] else STEPS[0]
+
+
+def _restore(rotation: Rotation, changed: bool) -> Finding:
+    try:
+        current = rotation.current
+        account = f"({current})" if current.host else ""
+        if _logs_in(rotation, current):
+            outcome = ROLLED_BACK if changed else UNTOUCHED
+        elif _revert(rotation) and _logs_in(rotation, current):
+            outcome = ROLLED_BACK
+        else:
+            return _who_logs_in(rotation, account)
+    except UnavailableError:
+        raise
+    except RotationError as error:
+        return Finding(NEEDS_A_PERSON, "unknown", f"AWSCURRENT could not be tried: {error}")
+    promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
+    return Finding(ROTATED if promoted else outcome, account=account)
+
+
+def _logs_in(rotation: Rotation, credentials: Credentials) -> bool:
+    try:
+        rotation.engine.verify(credentials)
+    except LoginRefusedError:
+        return False
+    return True
+
+
+def _revert(rotation: Rotation) -> bool:
+    """Whether the service took AWSCURRENT's credential back. Without a pending value this rotation changed nothing."""
+    pending = rotation.secret(rotation.request.token, None)
+    if not pending:
+        return False
+    try:
+        rotation.strategy.revert(rotation.engine, rotation.known(pending.credentials))
+    except UnavailableError:
+        raise
+    except RotationError:
+        return False
+    return True
+
+
+def _who_logs_in(rotation: Rotation, account: str) -> Finding:
+    refused = Finding(NEEDS_A_PERSON, "none", "AWSCURRENT, AWSPENDING and AWSPREVIOUS are all refused", account)
+    for label, version, credentials in _others(rotation):
+        if _logs_in(rotation, credentials):
+            why = "AWSCURRENT is refused, and its credential could not be set again"
+            return replace(
+                refused, working=label, why=why, working_version=version, current_version=rotation.description.current
+            )
+    return refused
+
+
+def _others(rotation: Rotation) -> Iterator[tuple[str, str, Credentials]]:
+    token = rotation.request.token
+    if pending := rotation.secret(token, None):
+        yield AWSPENDING, token, pending.credentials
+    if previous := rotation.previous():
+        yield AWSPREVIOUS, str(rotation.description.version(AWSPREVIOUS)), previous
+
+
+def _give_up_rejected(rotation: Rotation, finding: Finding, failure: Failure) -> Finding:
+    """A value that the service will never accept is taken off AWSPENDING once AWSCURRENT was proven; else it stays:
+    Secrets Manager retries with it, and it may be the only copy of a live credential.
+    """
+    if failure.error != "PasswordRejectedError" or finding.outcome not in (UNTOUCHED, ROLLED_BACK):
+        return finding
+    rotation.store.drop_pending(rotation.request.token)
+    return replace(finding, pending_removed=True)

@@ -1,0 +1,73 @@
+"""One rotation as its steps see it: the request, the labels, the credentials of the secret's versions, engine and strategy."""
+
+from functools import cached_property
+
+from rotation import engines
+from rotation.engines.base import Engine
+from rotation.errors import StageConflictError, UnavailableError
+from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request, Secret
+from rotation.secret_store import Description, SecretStore
+from rotation.strategies.base import Known, Strategy
+from rotation.strategies.single_user import SingleUser
+
+
+class Rotation:
+    """Reads each version at most once: a version's value never changes."""
+
+    def __init__(self, request: Request, store: SecretStore) -> None:
+        self.request = request
+        self.store = store
+        self.strategy: Strategy = SingleUser()
+        self._secrets: dict[str, Secret | None] = {}
+
+    @cached_property
+    def description(self) -> Description:
+        return self.store.describe()
+
+    def look_again(self) -> Description:
+        """The labels as they are now."""
+        self.description = self.store.describe()
+        return self.description
+
+    def secret(self, version: str, stage: str | None) -> Secret | None:
+        """A version's value, or None if it has none or does not carry the label. Raises InvalidSecretError."""
+        if not self._secrets.get(version):
+            value = self.store.read(version, stage)
+            tags = self.description.tags
+            self._secrets[version] = None if value is None else Secret.parse(value, tags, engines.ENGINES)
+        return self._secrets[version]
+
+    @property
+    def current_secret(self) -> Secret:
+        if secret := self.secret(self.description.current, AWSCURRENT):
+            return secret
+        raise UnavailableError("AWSCURRENT moved to another version just now")
+
+    @property
+    def current(self) -> Credentials:
+        return self.current_secret.credentials
+
+    @property
+    def pending(self) -> Credentials:
+        """The pending credential. Raises StageConflictError if the label was taken away, UnavailableError if the value
+        is not to be seen yet: reads may be older than the write before them.
+        """
+        token = self.request.token
+        if secret := self.secret(token, AWSPENDING):
+            return secret.credentials
+        if not self.look_again().carries(token, AWSPENDING):
+            raise StageConflictError(f"version {token} is not labelled AWSPENDING any more")
+        raise UnavailableError(f"version {token} has no value to be seen yet")
+
+    def previous(self) -> Credentials | None:
+        """AWSPREVIOUS's credential, if there is one."""
+        version = self.description.version(AWSPREVIOUS)
+        secret = self.secret(version, AWSPREVIOUS) if version else None
+        return secret.credentials if secret else None
+
+    @property
+    def engine(self) -> Engine:
+        return engines.load(self.current_secret.traits)
+
+    def known(self, pending: Credentials) -> Known:
+        return Known(self.current, pending, self.previous)

@@ -1,0 +1,68 @@
+"""The boundary: an event comes in, a step runs, a verdict or a named error goes out, free of secret values."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from rotation.errors import RotationError
+from rotation.model import Json, Request
+from rotation.redaction import conceal, forget, redacted
+from rotation.rotation import Rotation
+from rotation.secret_store import SecretStore
+
+logger = Logger(json_serializer=lambda entry: redacted(json.dumps(entry, default=str)))
+
+
+def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, Any], Any], Json]:
+    """The handler of one state: parses the state machine's event, runs the step, returns its verdict."""
+
+    def handler(event: Mapping[str, Any], context: Any) -> Json:
+        with boundary():
+            request = Request.of(event)
+            conceal(request.rotation_token)
+            logger.append_keys(secret=request.secret_name, version=request.token, attempt=request.attempt)
+            verdict = step(Rotation(request, SecretStore(request.secret_id)))
+            logger.info("done", verdict=verdict.get("State") or verdict["Report"]["Outcome"])
+            return verdict
+
+    return handler
+
+
+def rotate_handler(answer: Callable[[Mapping[str, Any], Any], None]) -> Callable[[Mapping[str, Any], Any], None]:
+    """The handler that Secrets Manager calls."""
+
+    def handler(event: Mapping[str, Any], context: Any) -> None:
+        with boundary():
+            conceal(str(event.get("RotationToken", "")))
+            logger.append_keys(
+                step=event.get("Step"), secret=event.get("SecretId"), version=event.get("ClientRequestToken")
+            )
+            answer(event, context)
+            logger.info("done")
+
+    return handler
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Lets every error pass by its own name and without a secret value; the Lambda runtime logs it, once.
+
+    The original error is cut off: its arguments, and those of the errors that it came from, may quote a value.
+    """
+    forget()
+    logger.clear_state()
+    try:
+        yield
+    except Exception as error:
+        raise _named(type(error))(redacted(str(error))).with_traceback(error.__traceback__) from None
+
+
+def _named(kind: type[Exception]) -> type[Exception]:
+    """A driver's error may need arguments that we do not have: an exception of the same name takes its place.
+
+    Lambda reports an error by its class name.
+    """
+    return kind if issubclass(kind, RotationError) else type(kind.__name__, (Exception,), {})

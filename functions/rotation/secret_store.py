@@ -1,0 +1,126 @@
+"""The only module that talks to Secrets Manager."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+
+from rotation.aws import CONFIG, translated
+from rotation.errors import InvalidSecretError, StageConflictError
+from rotation.model import AWSCURRENT, AWSPENDING
+from rotation.redaction import conceal
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+@dataclass(frozen=True)
+class Description:
+    """A secret without its value: labels, tags, rotation, replicas."""
+
+    stages: Mapping[str, list[str]]
+    tags: Mapping[str, str]
+    rotation_enabled: bool
+    replicas: Mapping[str, str]
+
+    def version(self, stage: str) -> str | None:
+        """The id of the version that carries this staging label."""
+        return next((version for version, stages in self.stages.items() if stage in stages), None)
+
+    def carries(self, token: str, stage: str) -> bool:
+        return stage in self.stages.get(token, ())
+
+    @property
+    def current(self) -> str:
+        if version := self.version(AWSCURRENT):
+            return version
+        raise StageConflictError("no version of the secret is labelled AWSCURRENT")
+
+
+class SecretStore:
+    """One secret. Every method may raise UnavailableError, AccessDeniedError and StageConflictError."""
+
+    def __init__(self, secret_id: str) -> None:
+        self._secret_id = secret_id
+
+    def describe(self) -> Description:
+        with self._calling("DescribeSecret"):
+            answer = _client().describe_secret(SecretId=self._secret_id)
+        if "DeletedDate" in answer:
+            raise StageConflictError("the secret is scheduled for deletion")
+        return Description(
+            stages=answer.get("VersionIdsToStages", {}),
+            tags={tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])},
+            rotation_enabled=answer.get("RotationEnabled", False),
+            replicas={replica["Region"]: replica["Status"] for replica in answer.get("ReplicationStatus", [])},
+        )
+
+    def read(self, version: str, stage: str | None) -> str | None:
+        """The value of a version, or None if the version has none (yet), or does not carry `stage`.
+
+        The stage is always sent where it is known: IAM policies confine the steps by it.
+        """
+        named = {"VersionStage": stage} if stage else {}
+        with self._calling("GetSecretValue"):
+            try:
+                answer = _client().get_secret_value(SecretId=self._secret_id, VersionId=version, **named)
+            except _client().exceptions.ResourceNotFoundException:
+                return None
+        if "SecretString" not in answer:
+            raise InvalidSecretError("the secret's value is binary; this rotator rotates text values only")
+        conceal(answer["SecretString"])
+        return answer["SecretString"]
+
+    def stage_pending(self, token: str, value: str, rotation_token: str) -> None:
+        """Store `value` as version `token`, labelled AWSPENDING.
+
+        A version that exists already keeps its value: another call of the same step was faster. The RotationToken
+        vouches to Secrets Manager that this version was made for its rotation by another role than the rotation
+        function's: https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
+        """
+        proof = {"RotationToken": rotation_token} if rotation_token else {}
+        with self._calling("PutSecretValue"):
+            try:
+                _client().put_secret_value(
+                    SecretId=self._secret_id,
+                    ClientRequestToken=token,
+                    SecretString=value,
+                    VersionStages=[AWSPENDING],
+                    **proof,
+                )
+            except _client().exceptions.ResourceExistsException:
+                return
+
+    def promote(self, token: str, from_version: str) -> None:
+        """Move AWSCURRENT from exactly `from_version` to `token`; done already is not an error.
+
+        RemoveFromVersionId makes it a compare-and-swap: Secrets Manager refuses if the label is elsewhere by now.
+        """
+        try:
+            self._move(AWSCURRENT, RemoveFromVersionId=from_version, MoveToVersionId=token)
+        except StageConflictError:
+            if not self.describe().carries(token, AWSCURRENT):
+                raise
+
+    def drop_pending(self, token: str) -> None:
+        """Take AWSPENDING off version `token`; not there any more is not an error."""
+        try:
+            self._move(AWSPENDING, RemoveFromVersionId=token)
+        except StageConflictError:
+            if self.describe().carries(token, AWSPENDING):
+                raise
+
+    def _move(self, stage: str, **versions: str) -> None:
+        with self._calling("UpdateSecretVersionStage"):
+            _client().update_secret_version_stage(SecretId=self._secret_id, VersionStage=stage, **versions)
+
+    def _calling(self, action: str) -> AbstractContextManager[None]:
+        return translated(f"secretsmanager:{action}", self._secret_id)
+
+
+@cache
+def _client() -> "SecretsManagerClient":
+    return boto3.client("secretsmanager", config=CONFIG)

@@ -1,0 +1,55 @@
+"""The four steps of a rotation, and the log-in of mode Test. Each is safe to repeat."""
+
+from rotation.errors import StageConflictError, UnavailableError
+from rotation.model import AWSPENDING, TEST, Json
+from rotation.passwords import new_password
+from rotation.report import ROTATED, Finding, verdict
+from rotation.rotation import Rotation
+
+
+def create_secret(rotation: Rotation) -> Json:
+    """Stage a new value as AWSPENDING, once per token.
+
+    The pending version is in one of three states: it has no value (Secrets Manager registered it: make one), it has one
+    (an earlier attempt made it, and it may be live: keep it), or it lost its label (somebody ended this rotation: stop).
+    """
+    request, description = rotation.request, rotation.description
+    if not description.carries(request.token, AWSPENDING):
+        raise StageConflictError(f"version {request.token} is not labelled AWSPENDING")
+    current = rotation.current_secret
+    if rotation.secret(request.token, AWSPENDING) is None:
+        value = rotation.strategy.next_value(current, new_password())
+        rotation.store.stage_pending(request.token, value, request.rotation_token)
+    return {"State": "CreateSecret", "CurrentVersionId": description.current}
+
+
+def set_secret(rotation: Rotation) -> Json:
+    """Make the service accept the pending credential."""
+    _require_replicas_in_sync(rotation)
+    pending = rotation.pending
+    rotation.strategy.apply(rotation.engine, rotation.known(pending))
+    return {"State": "SetSecret", "CurrentVersionId": rotation.request.current_version}
+
+
+def test_secret(rotation: Rotation) -> Json:
+    """Log in with the pending credential; in mode Test, where nothing was set, with AWSCURRENT's."""
+    in_test_mode = rotation.request.mode == TEST
+    credentials = rotation.current if in_test_mode else rotation.pending
+    rotation.engine.verify(credentials)
+    return {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version}
+
+
+def finish_secret(rotation: Rotation) -> Json:
+    """Move AWSCURRENT from the version that CreateSecret saw to the pending one."""
+    request = rotation.request
+    rotation.store.promote(request.token, request.current_version)
+    return verdict(request, Finding(ROTATED), None)
+
+
+def _require_replicas_in_sync(rotation: Rotation) -> None:
+    """A replica Region that lags stops the rotation while nothing has changed yet."""
+    for region, status in rotation.description.replicas.items():
+        if status == "InProgress":
+            raise UnavailableError(f"the replica in {region} is not in sync yet")
+        if status != "InSync":
+            raise StageConflictError(f"the replica in {region} is {status}; mend the replication first")

@@ -1,0 +1,1 @@
+"""Which user's password changes, and who logs in to change it."""

@@ -1,0 +1,170 @@
+"""The real state machine and the real handlers in one process.
+
+moto interprets the ASL and carries the messages; a hook lets its Lambda backend call the handlers; the project's own
+model plays Secrets Manager's side, because moto's calls every step even after one has failed and promotes by itself.
+"""
+
+import importlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+
+from rotation import attempts, executions, secret_store
+from rotatorctl.local.secrets_manager import FunctionError, SecretsManager, Silences
+from rotatorctl.local.secrets_manager_server import serve
+
+ROOT = Path(__file__).parents[2]
+REGION, ACCOUNT = "eu-central-1", "123456789012"
+STATES = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret", "RollBack")
+FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
+
+type Handler = Callable[[Mapping[str, Any], Any], Any]
+
+
+class _Hurry:
+    """The clock of the interpreter's retries: a second is a millisecond."""
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds / 1000)
+
+
+class FunctionFailed(Exception):
+    """A call of a function that ended with an error of the platform: what Lambda reports as errorType and errorMessage."""
+
+    def __init__(self, error: str, message: str = "") -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class Lambda(LambdaSimpleBackend):
+    """moto's Lambda backend, calling the project's own handlers."""
+
+    handlers: Mapping[str, Handler] = {}
+
+    def invoke(
+        self, function_name: str, qualifier: str | None, body: Any, headers: Any, response_headers: Any
+    ) -> str | bytes | None:
+        name = function_name.rpartition(":")[2]
+        try:
+            answer = self.handlers[name](json.loads(body), None)
+        except Exception as error:
+            response_headers["x-amz-function-error"] = "Unhandled"
+            kind = error.error if isinstance(error, FunctionFailed) else type(error).__name__
+            answer = {"errorType": kind, "errorMessage": str(error)}
+        return json.dumps(answer).encode()
+
+
+class Context:
+    """What the Lambda runtime tells `rotate` about its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._milliseconds = int(seconds * 1000)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._milliseconds
+
+
+class Machine:
+    """The deployed parts, as a person sees them: functions, executions, messages, Secrets Manager."""
+
+    def __init__(self, definition: dict[str, Any], silences: Silences) -> None:
+        self.handlers: dict[str, Handler] = {state: _handler(state) for state in STATES}
+        self.seconds = 120.0
+        self.secrets_manager = SecretsManager(invoke=self.rotate, silences=silences, region=REGION, account=ACCOUNT)
+        self.stepfunctions = boto3.client("stepfunctions")
+        topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]
+        self._queue = boto3.client("sqs").create_queue(QueueName="mail")["QueueUrl"]
+        queue_arn = boto3.client("sqs").get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])
+        boto3.client("sns").subscribe(
+            TopicArn=topic, Protocol="sqs", Endpoint=queue_arn["Attributes"]["QueueArn"], Attributes={}
+        )
+        self.topic = topic
+        self.arn = self._deploy(definition, topic)
+
+    def _deploy(self, definition: dict[str, Any], topic: str) -> str:
+        values = {f"{state}FunctionArn": f"{FUNCTION_ARN}{state}" for state in STATES}
+        values |= {"Partition": "aws", "AlertTopicArn": topic, "ConsoleUrl": "https://console.example/executions"}
+        text = re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], json.dumps(definition))
+        role = f"arn:aws:iam::{ACCOUNT}:role/machine"
+        machine = self.stepfunctions.create_state_machine(name="rotation", definition=text, roleArn=role)
+        return str(machine["stateMachineArn"])
+
+    def rotate(self, function_arn: str, event: dict[str, str]) -> None:
+        """Secrets Manager's call of the rotation function."""
+        try:
+            importlib.import_module("rotate").handler(event, Context(self.seconds))
+        except Exception as error:
+            raise FunctionError(f"{type(error).__name__}: {error}") from error
+
+    def execution_ended(self, arn: str) -> None:
+        """What the EventBridge rule does when an execution has timed out, was stopped, or failed."""
+        event = json.loads((ROOT / "events/eventbridge/execution_aborted.json").read_text())
+        event["detail"] |= {"executionArn": arn}
+        importlib.import_module("rotate").handler(event, Context(self.seconds))
+
+    def executions(self) -> list[dict[str, Any]]:
+        """All executions, oldest first, as DescribeExecution shows them."""
+        listed = self.stepfunctions.list_executions(stateMachineArn=self.arn)["executions"]
+        described = [self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in listed]
+        return sorted(described, key=lambda each: each["startDate"])
+
+    def path(self, arn: str) -> list[str]:
+        """The states that an execution entered."""
+        events = self.stepfunctions.get_execution_history(executionArn=arn)["events"]
+        return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages since the last call, each as a queue gets it: Subject, Message (JSON), MessageAttributes."""
+        answer = boto3.client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            boto3.client("sqs").delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+
+def _handler(state: str) -> Handler:
+    module = re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
+    return importlib.import_module(module).handler
+
+
+@contextmanager
+def running(silences: Silences = Silences(), definition: dict[str, Any] | None = None) -> Iterator[Machine]:
+    """The machine, with its waits and retry delays a thousand times shorter and the clients of each run its own."""
+    definition = definition or json.loads((ROOT / "statemachine/rotation.asl.json").read_text())
+    definition["States"]["AwaitLateStatement"]["Seconds"] = 0
+    config: Any = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
+    environment = {
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SDK_UA_APP_ID": "create-secret",
+        "CONSOLE_URL": "https://console.example/executions",
+    }
+    with (
+        patch.dict(os.environ, environment),
+        mock_aws(config=config),
+        patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
+        patch.object(retrier_decl, "time", _Hurry()),
+        patch.object(attempts, "_LABELS_EVERY", 0.05),
+        patch.object(attempts, "_EXECUTION_FIRST", 0.1),
+    ):
+        machine = Machine(definition, silences)
+        with (
+            patch.object(LambdaSimpleBackend, "handlers", machine.handlers, create=True),
+            serve(machine.secrets_manager) as url,
+            patch.dict(os.environ, {"AWS_ENDPOINT_URL_SECRETS_MANAGER": url, "STATE_MACHINE_ARN": machine.arn}),
+        ):
+            secret_store._client.cache_clear()
+            executions._client.cache_clear()
+            yield machine
