@@ -1,0 +1,324 @@
+"""template.yaml agrees with the code, with the state machine's definition, and with docs/permissions.md's promises."""
+
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+type Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+DECRYPT = {"kms:Decrypt"}
+
+# Every action that a role of the stack may hold.
+ACTIONS = {
+    "RotateRole": LOGS
+    | TRACES
+    | {
+        "secretsmanager:DescribeSecret",
+        "states:StartExecution",
+        "states:DescribeExecution",
+        "states:GetExecutionHistory",
+    },
+    "CreateSecretRole": LOGS
+    | TRACES
+    | DECRYPT
+    | {
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "kms:GenerateDataKey",
+    },
+    "SetSecretRole": LOGS | TRACES | DECRYPT | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+    "TestSecretRole": LOGS | TRACES | DECRYPT | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+    "FinishSecretRole": LOGS | TRACES | {"secretsmanager:DescribeSecret", "secretsmanager:UpdateSecretVersionStage"},
+    "RollBackRole": LOGS
+    | TRACES
+    | DECRYPT
+    | {
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+    },
+    "RotationStateMachineRole": TRACES
+    | {
+        "lambda:InvokeFunction",
+        "sns:Publish",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        # What CloudWatch asks of a role that sets up log delivery:
+        # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+    },
+}
+
+# The staging labels to which IAM holds a role, for the actions that have the condition key.
+STAGES = {
+    ("CreateSecretRole", "secretsmanager:GetSecretValue"): {"AWSCURRENT", "AWSPENDING"},
+    ("SetSecretRole", "secretsmanager:GetSecretValue"): {"AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"},
+    ("TestSecretRole", "secretsmanager:GetSecretValue"): {"AWSCURRENT", "AWSPENDING"},
+    ("FinishSecretRole", "secretsmanager:UpdateSecretVersionStage"): {"AWSCURRENT"},
+    ("RollBackRole", "secretsmanager:UpdateSecretVersionStage"): {"AWSPENDING"},
+}
+
+STEP_FUNCTIONS = {
+    "CreateSecretFunction",
+    "SetSecretFunction",
+    "TestSecretFunction",
+    "FinishSecretFunction",
+    "RollBackFunction",
+}
+IN_VPC = {"SetSecretFunction", "TestSecretFunction", "RollBackFunction"}
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the short forms of CloudFormation's functions as one-key mappings: !GetAtt A.Arn is {"GetAtt": "A.Arn"}."""
+
+
+def intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Json:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    raise yaml.constructor.ConstructorError(None, None, f"!{suffix} of a mapping", node.start_mark)
+
+
+Loader.add_multi_constructor("!", intrinsic)
+
+TEMPLATE: Json = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+RESOURCES: Json = TEMPLATE["Resources"]
+DEFINITION = (ROOT / "statemachine" / "rotation.asl.json").read_text()
+
+
+def of_type(kind: str) -> dict[str, Json]:
+    return {name: body["Properties"] for name, body in RESOURCES.items() if body["Type"] == kind}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+ROLES = of_type("AWS::IAM::Role")
+(MACHINE,) = of_type("AWS::Serverless::StateMachine").values()
+
+
+def statements(role: str) -> Iterator[Json]:
+    for policy in ROLES[role]["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def as_set(value: Any) -> set[Any]:
+    return set(value) if isinstance(value, list) else {value}
+
+
+def text(value: Any) -> str:
+    return json.dumps(value)
+
+
+def about(service: str) -> list[tuple[str, Json]]:
+    return [
+        (role, statement)
+        for role in ROLES
+        for statement in statements(role)
+        if any(action.startswith(f"{service}:") for action in as_set(statement["Action"]))
+    ]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_handler_exists(name: str) -> None:
+    module, attribute = FUNCTIONS[name]["Handler"].split(".")
+
+    handler = getattr(importlib.import_module(module), attribute)
+
+    assert callable(handler)
+    assert (ROOT / TEMPLATE["Globals"]["Function"]["CodeUri"] / f"{module}.py").is_file()
+
+
+def test_the_definition_uses_each_substitution_and_no_other() -> None:
+    assert set(re.findall(r"\$\{(\w+)\}", DEFINITION)) == set(MACHINE["DefinitionSubstitutions"])
+
+
+def test_the_code_reads_the_environment_that_the_template_sets() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "functions").rglob("*.py"))
+    read = set(re.findall(r"""environ(?:\.get\(|\[)["'](\w+)""", code))
+    environments = [TEMPLATE["Globals"]["Function"], *FUNCTIONS.values()]
+
+    names = {name for owner in environments for name in owner.get("Environment", {}).get("Variables", {})}
+
+    assert {name for name in names if not name.startswith("POWERTOOLS_")} == read
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_holds_the_listed_actions_and_no_other(role: str) -> None:
+    held = {action for statement in statements(role) for action in as_set(statement["Action"])}
+
+    assert held == ACTIONS[role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_no_policy_of_aws(role: str) -> None:
+    assert ROLES[role].get("ManagedPolicyArns") in (
+        None,
+        {"If": ["HasVpc", [{"Ref": "NetworkInterfacePolicy"}], {"Ref": "AWS::NoValue"}]},
+    )
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    assert {name: body["Role"] for name, body in FUNCTIONS.items()} == {
+        name: {"GetAtt": name.replace("Function", "Role.Arn")} for name in FUNCTIONS
+    }
+
+
+def test_every_statement_on_secrets_is_confined_to_secrets_that_chose_this_rotation_function() -> None:
+    arn = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Name}"
+    built = {"Sub": [arn, {"Name": RESOURCES["RotateFunction"]["Properties"]["FunctionName"]}]}
+
+    for role, statement in about("secretsmanager"):
+        allowed = statement["Condition"]["StringEquals"]["secretsmanager:resource/AllowRotationLambdaArn"]
+        assert allowed == (built if role == "RotateRole" else {"GetAtt": "RotateFunction.Arn"}), role
+
+
+def test_stages_are_confined_where_iam_has_the_key_for_it() -> None:
+    confined = {
+        (role, statement["Action"]): as_set(statement["Condition"]["StringEquals"]["secretsmanager:VersionStage"])
+        for role, statement in about("secretsmanager")
+        if "secretsmanager:VersionStage" in statement["Condition"]["StringEquals"]
+    }
+
+    assert confined == STAGES
+
+
+def test_keys_are_used_through_secrets_manager_for_secrets_of_this_account_only() -> None:
+    found = about("kms")
+
+    assert len(found) == len([role for role in ACTIONS if ACTIONS[role] >= DECRYPT])
+    for _, statement in found:
+        assert "secretsmanager." in text(statement["Condition"]["StringEquals"]["kms:ViaService"])
+        assert "AccountId" in text(statement["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"])
+
+
+def test_only_descriptions_logs_and_traces_are_allowed_on_every_resource() -> None:
+    unconfined = {
+        action
+        for role in ROLES
+        for statement in statements(role)
+        if statement["Resource"] == "*"
+        for action in as_set(statement["Action"])
+    }
+
+    assert {action.split(":")[0] for action in unconfined} == {"logs", "xray"}
+
+
+def test_the_machine_may_invoke_exactly_the_functions_of_its_tasks() -> None:
+    (invoke,) = [statement for _, statement in about("lambda")]
+
+    assert {arn["GetAtt"] for arn in invoke["Resource"]} == {f"{name}.Arn" for name in STEP_FUNCTIONS}
+
+
+def test_only_the_functions_that_log_in_to_the_service_are_in_the_vpc() -> None:
+    assert {name for name in FUNCTIONS if "VpcConfig" in FUNCTIONS[name]} == IN_VPC
+    with_interfaces = {role for role in ROLES if "ManagedPolicyArns" in ROLES[role]}
+    assert with_interfaces == {name.replace("Function", "Role") for name in IN_VPC}
+
+
+def test_a_function_ends_before_its_state_the_state_before_the_machine_and_that_before_rotate() -> None:
+    definition = json.loads(DEFINITION)
+    by_arn = {f"${{{key}}}": value["GetAtt"] for key, value in substituted_functions().items()}
+    tasks = [state for state in definition["States"].values() if "FunctionName" in state.get("Parameters", {})]
+
+    assert {by_arn[state["Parameters"]["FunctionName"]].removesuffix(".Arn") for state in tasks} == STEP_FUNCTIONS
+    for state in tasks:
+        function = by_arn[state["Parameters"]["FunctionName"]].removesuffix(".Arn")
+        assert FUNCTIONS[function]["Timeout"] < state["TimeoutSeconds"] < definition["TimeoutSeconds"], function
+    assert definition["TimeoutSeconds"] < FUNCTIONS["RotateFunction"]["Timeout"]
+
+
+def substituted_functions() -> Json:
+    return {key: value for key, value in MACHINE["DefinitionSubstitutions"].items() if key.endswith("FunctionArn")}
+
+
+def test_secrets_manager_may_invoke_rotate_for_this_account_only() -> None:
+    (permission,) = [
+        body
+        for body in of_type("AWS::Lambda::Permission").values()
+        if body["Principal"] == "secretsmanager.amazonaws.com"
+    ]
+
+    assert permission["FunctionName"] == {"Ref": "RotateFunction"}
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+
+
+def test_everything_that_logs_has_a_log_group_of_its_own_that_forgets() -> None:
+    groups = of_type("AWS::Logs::LogGroup")
+    machine_group = MACHINE["Logging"]["Destinations"][0]["CloudWatchLogsLogGroup"]["LogGroupArn"]["GetAtt"]
+    used = [body["LoggingConfig"]["LogGroup"]["Ref"] for body in FUNCTIONS.values()]
+
+    assert sorted([*used, machine_group.removesuffix(".Arn")]) == sorted(groups)
+    assert {text(group["RetentionInDays"]) for group in groups.values()} == {text({"Ref": "LogRetentionDays"})}
+
+
+def test_a_function_writes_to_its_own_log_group_only() -> None:
+    for name, body in FUNCTIONS.items():
+        role = name.replace("Function", "Role")
+        (logs,) = [statement for holder, statement in about("logs") if holder == role]
+        assert logs["Resource"] == {"GetAtt": f"{body['LoggingConfig']['LogGroup']['Ref']}.Arn"}
+
+
+def test_neither_the_machines_log_nor_a_debug_level_can_show_what_must_stay_unseen() -> None:
+    assert MACHINE["Logging"]["IncludeExecutionData"] is False
+    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"]["ApplicationLogLevel"] == {"Ref": "LogLevel"}
+    assert set(TEMPLATE["Parameters"]["LogLevel"]["AllowedValues"]) == {"INFO", "WARN", "ERROR"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "events" / "eventbridge").iterdir()), ids=lambda path: path.stem)
+def test_rotate_hears_which_execution_ended_and_never_its_input(path: Path) -> None:
+    event = json.loads(path.read_text())
+    (rule,) = of_type("AWS::Events::Rule").values()
+    (target,) = rule["Targets"]
+
+    heard = json.loads(transformed(target["InputTransformer"], event))
+
+    assert "RotationToken" in event["detail"]["input"]
+    assert event["detail"]["status"] in rule["EventPattern"]["detail"]["status"]
+    assert heard == {
+        "source": event["source"],
+        "detail-type": event["detail-type"],
+        "detail": {key: event["detail"][key] for key in ("executionArn", "stateMachineArn", "name", "status")},
+    }
+
+
+def transformed(transformer: Json, event: Json) -> str:
+    """What EventBridge makes of an event: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html"""
+    result: str = transformer["InputTemplate"]
+    for name, path in transformer["InputPathsMap"].items():
+        value: Any = event
+        for key in path.removeprefix("$.").split("."):
+            value = value[key]
+        result = result.replace(f"<{name}>", json.dumps(value))
+    return result
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_a_parameter_explains_itself_and_can_be_left_out(name: str) -> None:
+    parameter = TEMPLATE["Parameters"][name]
+
+    assert parameter["Description"]
+    assert "Default" in parameter
+
+
+def test_every_parameter_stands_in_a_group_of_the_console() -> None:
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(TEMPLATE["Parameters"])
