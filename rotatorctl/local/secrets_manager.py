@@ -53,6 +53,7 @@ from rotatorctl.local.secrets_manager_secret import (
     describe,
     named,
     not_deleted,
+    not_found,
 )
 
 __all__ = [
@@ -78,11 +79,12 @@ def _now() -> datetime:
 class SecretsManager:
     """One account's Secrets Manager in one region. Safe to share between threads.
 
-    `invoke(function_arn, event)` calls the rotation function and raises FunctionError when that fails.
+    `invoke(function_arn, event)` calls the rotation function and raises FunctionError when that fails; it
+    may be set later, when the function can be reached.
     `retry_after` is the number of seconds after which a failed rotation is retried; None waits for `retry`.
     """
 
-    invoke: Invoke = _no_function
+    invoke: Invoke = field(default=_no_function, repr=False)
     silences: Silences = SILENCES["defaults"]
     clock: Clock = _now
     region: str = "us-east-1"
@@ -95,7 +97,10 @@ class SecretsManager:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._rotations = Rotations(self._lock, self.invoke, self.silences, self.clock, self.retry_after)
+        self._rotations = Rotations(self._lock, self._call, self.silences, self.clock, self.retry_after)
+
+    def _call(self, function_arn: str, event: dict[str, str]) -> None:
+        self.invoke(function_arn, event)
 
     # What a test can see and do beyond the API
 
@@ -247,16 +252,15 @@ class SecretsManager:
 
     def update_secret_version_stage(self, *, caller: str | None = None, **request: Any) -> Answer:
         """UpdateSecretVersionStage."""
-        label, source, target = (
-            request.get(key) for key in ("VersionStage", "RemoveFromVersionId", "MoveToVersionId")
-        )
+        label = request["VersionStage"]
+        source, target = request.get("RemoveFromVersionId"), request.get("MoveToVersionId")
         with self._writing(request["SecretId"]) as secret:
-            refuse_label_move(secret, str(label), source, target)
+            refuse_label_move(secret, label, source, target)
             if target is None:
-                secret.detach(str(label), str(source))
+                secret.detach(label, str(source))
                 return named(secret)
             promotes = label == AWSCURRENT and not secret.is_current(target)
-            secret.attach([str(label)], target)
+            secret.attach([label], target)
             if promotes and self.silences.promotion_removes_pending:
                 secret.detach(AWSPENDING, target)
             return named(secret)
@@ -309,9 +313,7 @@ class SecretsManager:
         for secret in self._secrets.values():
             if secret_id in (secret.arn, secret.name, secret.arn.rpartition("-")[0]):
                 return secret
-        raise SecretsManagerError(
-            "ResourceNotFoundException", "Secrets Manager can't find the specified secret."
-        )
+        raise not_found("Secrets Manager can't find the specified secret.")
 
     def _usable(self, secret_id: str) -> Secret:
         return not_deleted(self._find(secret_id))
@@ -355,7 +357,5 @@ class SecretsManager:
         if not re.fullmatch(r"[a-zA-Z0-9-]{36,256}", rotation_token):
             raise invalid_parameter("The RotationToken must be 36 to 256 letters, digits and hyphens.")
         if not self._rotations.accepts(secret, rotation_token):
-            raise SecretsManagerError(
-                "AccessDeniedException", "The RotationToken is not that of a rotation under way."
-            )
+            raise SecretsManagerError("AccessDeniedException", "This is not the rotation's RotationToken.")
         return True

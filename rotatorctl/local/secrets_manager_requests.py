@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from rotatorctl.local.secrets_manager_secret import AWSCURRENT, Secret, SecretsManagerError
+from rotatorctl.local.secrets_manager_secret import AWSCURRENT, Secret, SecretsManagerError, not_found
 
 type Request = dict[str, Any]
 
@@ -75,7 +75,7 @@ def refuse_label_move(secret: Secret, label: str, source: str | None, target: st
     if target is None:
         _refuse_removal(label, source)
     elif target not in secret.versions or (label == AWSCURRENT and secret.versions[target].value is None):
-        raise SecretsManagerError("ResourceNotFoundException", f"There is no version {target}.")
+        raise not_found(f"There is no version {target}.")
 
 
 def _refuse_removal(label: str, source: str | None) -> None:
@@ -89,9 +89,7 @@ def deletion_window(request: Request) -> timedelta:
     """How long a deleted secret can be restored; zero if it is deleted at once."""
     force, days = request.get("ForceDeleteWithoutRecovery", False), request.get("RecoveryWindowInDays")
     if force and days is not None:
-        raise invalid_parameter(
-            "You can't use ForceDeleteWithoutRecovery together with RecoveryWindowInDays."
-        )
+        raise invalid_parameter("You can't use ForceDeleteWithoutRecovery with RecoveryWindowInDays.")
     if days is not None and days not in RECOVERY_DAYS:
         raise invalid_parameter("RecoveryWindowInDays must be 7 to 30 days.")
     return timedelta(days=0 if force else days or 30)

@@ -94,9 +94,8 @@ class Rotation:
 
     def wrote(self, version: Version) -> bool:
         """Whether the rotation function wrote this version itself, or vouched for it by the RotationToken."""
-        return version.vouched_for or function_name(version.written_by or "") == function_name(
-            self.function_arn
-        )
+        writer = function_name(version.written_by or "")
+        return version.vouched_for or writer == function_name(self.function_arn)
 
 
 @dataclass(eq=False)
@@ -134,10 +133,9 @@ class Rotations:
             self._register(secret, token)
         elif self.silences.retry_restores_pending and not secret.is_current(token):
             self._register(secret, token)
-        keeps = last is not None and self.silences.same_rotation_token_on_retry
-        return self._launch(
-            secret, token, ROTATE_STEPS, last.rotation_token if last and keeps else str(uuid.uuid4())
-        )
+        keeps = self.silences.same_rotation_token_on_retry
+        rotation_token = last.rotation_token if last and keeps else str(uuid.uuid4())
+        return self._launch(secret, token, ROTATE_STEPS, rotation_token)
 
     def reattempt_stuck(self, secret: Secret) -> None:
         """Retry the rotation that stands in another's way, unless it is running."""
@@ -161,14 +159,10 @@ class Rotations:
     def version_written(self, secret: Secret, version_id: str) -> None:
         """Abandon the rotation under way if somebody else made a new version."""
         for rotation in self._open(secret):
-            if (
-                version_id == rotation.token
-                or rotation.wrote(secret.versions[version_id])
-                or rotation.is_test
-            ):
-                continue
-            secret.detach(AWSPENDING, rotation.token)
-            self._end(rotation, "Abandoned")
+            own = version_id == rotation.token or rotation.wrote(secret.versions[version_id])
+            if not own and not rotation.is_test:
+                secret.detach(AWSPENDING, rotation.token)
+                self._end(rotation, "Abandoned")
 
     def wait(self, secret: Secret, timeout: float) -> Rotation | None:
         """Join the secret's rotations. Raises TimeoutError, or what `invoke` raised but FunctionError."""
@@ -202,9 +196,7 @@ class Rotations:
         rotation = Rotation(secret, token, str(secret.function_arn), rotation_token, plan)
         self.by_secret.setdefault(secret.arn, []).append(rotation)
         self._tell(rotation, "Started")
-        rotation.thread = threading.Thread(
-            target=self._run, args=(rotation,), name=f"rotation-{token}", daemon=True
-        )
+        rotation.thread = threading.Thread(target=self._run, args=(rotation,), name=token, daemon=True)
         rotation.thread.start()
         return rotation
 
@@ -269,9 +261,7 @@ class Rotations:
             self._end(rotation, "Succeeded")
         elif not secret.is_current(rotation.token):
             # A success is described only as AWSCURRENT having moved; AWS publishes no message for this.
-            self._end(
-                rotation, "Failed", f"Version {rotation.token} does not have AWSCURRENT after finishSecret"
-            )
+            self._end(rotation, "Failed", f"Version {rotation.token} has no AWSCURRENT after finishSecret")
         else:
             secret.last_rotated = self.clock()
             secret.schedule_next_rotation(secret.last_rotated)

@@ -22,6 +22,10 @@ class SecretsManagerError(Exception):
         self.message = message
 
 
+def not_found(message: str) -> SecretsManagerError:
+    return SecretsManagerError("ResourceNotFoundException", message)
+
+
 def function_name(name_or_arn: str) -> str:
     """The name in a Lambda function's ARN, without a qualifier; a plain name is returned as it is."""
     return name_or_arn.split(":")[6] if name_or_arn.startswith("arn:") else name_or_arn
@@ -96,10 +100,7 @@ class Secret:
             sought = f"VersionId: {version_id}"
         version = self.versions.get(version_id)
         if version is None or version.value is None:
-            raise SecretsManagerError(
-                "ResourceNotFoundException",
-                f"Secrets Manager can't find the specified secret value for {sought}",
-            )
+            raise not_found(f"Secrets Manager can't find the specified secret value for {sought}")
         if stage is not None and self.labels.get(stage) != version_id:
             raise SecretsManagerError(
                 "InvalidRequestException",
@@ -156,9 +157,7 @@ def describe(secret: Secret, region: str) -> Answer:
         DeletedDate=secret.deleted,
         CreatedDate=secret.created,
         Tags=[{"Key": key, "Value": value} for key, value in secret.tags.items()],
-        VersionIdsToStages={
-            version_id: secret.stages_of(version_id) for version_id in secret.labels.values()
-        },
+        VersionIdsToStages={holder: secret.stages_of(holder) for holder in secret.labels.values()},
         ReplicationStatus=list(secret.replicas.values()),
         PrimaryRegion=region if secret.replicas else None,
     )

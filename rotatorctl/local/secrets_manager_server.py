@@ -41,9 +41,7 @@ OPERATIONS = {
 def serve(model: SecretsManager, port: int = 0) -> Iterator[str]:
     """Serve the model until the block ends; yields the endpoint's URL. Port 0 takes a free one."""
     with ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, model)) as server:
-        thread = threading.Thread(
-            target=server.serve_forever, args=(0.05,), name="secrets-manager", daemon=True
-        )
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
