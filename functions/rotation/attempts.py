@@ -1,70 +1,30 @@
-"""The conversation with Secrets Manager: one execution per attempt, started by createSecret, joined by every other call.
+"""The conversation with Secrets Manager: one execution per attempt, started by createSecret, joined by other calls.
 
 Secrets Manager calls createSecret, setSecret, testSecret and finishSecret in turn, waits for each, and after any error
 starts the sequence again later (https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda.html).
 Nearly all work happens inside the first call; the others find it done.
 """
 
-import json
-import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from rotation.errors import (
-    InvalidEventError,
-    RotationFailedError,
-    StageConflictError,
-    StillRunningError,
-    UnavailableError,
-)
+from rotation.call import Call
+from rotation.errors import RotationFailedError, StageConflictError
 from rotation.executions import Execution, Executions, attempt_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROLL_BACK, ROTATE, TEST, Json
-from rotation.report import MOST_ROLLED_BACK_ATTEMPTS, NOTHING_TOLD
+from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS
+from rotation.report import NOTHING_TOLD, previous_of, unknown, words
 from rotation.secret_store import Description, SecretStore
+from rotation.waiting import Waiting
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 _NOT_FAILED: Json = {"Error": "none", "Cause": "", "Step": ""}
-
-# Seconds. Success shows on DescribeSecret (40,000 calls a second and account), so it is asked often; DescribeExecution
-# refills at 10 to 15 a second, so it is asked ever more rarely, at random times. Quotas:
-# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-_LABELS_EVERY = 1.0
-_EXECUTION_FIRST, _EXECUTION_GROWTH, _EXECUTION_MOST = 2.0, 1.5, 30.0
 
 # Seconds of the function's time that are kept to answer before it is killed.
 _LAST_SECONDS = 10
-
-# After this people are told again of a failure that nobody mended.
-_REMIND_AFTER = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of Secrets Manager."""
-
-    step: str
-    secret_id: str
-    token: str
-    rotation_token: str
-
-    @classmethod
-    def of(cls, event: Mapping[str, Any]) -> "Call":
-        """Raises InvalidEventError naming the key. AWS's own page spells the steps create_secret ...: both are taken."""
-        for key in ("Step", "SecretId", "ClientRequestToken"):
-            if not isinstance(event.get(key), str) or not event[key]:
-                raise InvalidEventError(f"the event has no {key}; this function is called by Secrets Manager")
-        head, *tail = event["Step"].split("_")
-        step = head + "".join(word.capitalize() for word in tail)
-        if step not in _STEPS:
-            raise InvalidEventError(f"unknown Step {event['Step']!r}; expected one of {', '.join(_STEPS)}")
-        return cls(step, event["SecretId"], event["ClientRequestToken"], event.get("RotationToken") or "")
 
 
 def answer(event: Mapping[str, Any], context: "LambdaContext") -> None:
@@ -102,9 +62,9 @@ class Attempts:
         self._secret_id = secret_id
         self._token = token
         self._rotation_token = rotation_token
-        self._deadline = deadline
         self._store = SecretStore(secret_id)
         self._executions = Executions()
+        self._waiting = Waiting(self._store, self._executions, token, deadline)
 
     def answer(self, step: str) -> None:
         """Do, or find done, what Secrets Manager's `step` asks for."""
@@ -137,7 +97,7 @@ class Attempts:
         if description.carries(self._token, AWSPENDING) and description.rotation_enabled:
             return
         if latest and latest.reported and latest.verdict["Report"]["PendingRemoved"]:
-            raise RotationFailedError(_words(latest.verdict["Report"]))
+            raise RotationFailedError(words(latest.verdict["Report"]))
         if not description.rotation_enabled:
             raise StageConflictError("rotation is not turned on for this secret")
         raise StageConflictError(
@@ -161,29 +121,29 @@ class Attempts:
         verdict, delivered = self._verdict(ended)
         if verdict is None:
             return
-        previous = _previous(verdict, delivered)
+        previous = previous_of(verdict, delivered)
         if previous["RolledBack"] < MOST_ROLLED_BACK_ATTEMPTS:
             self._join(self._start(ROTATE, ended.attempt + 1, previous))
             return
         if not delivered:
-            self._wait(self.roll_back(ended, previous))
+            self._waiting.for_end(self.roll_back(ended, previous))
         raise RotationFailedError(
             f"refused, nothing was touched: {previous['RolledBack']} attempts with this version had to be put right. "
-            f"The last one: {_words(verdict['Report'])}"
+            f"The last one: {words(verdict['Report'])}"
         )
 
     def _join(self, arn: str) -> None:
         """Wait for an execution's end; raises RotationFailedError with the words of its report if it failed."""
-        ended = self._wait(arn)
+        ended = self._waiting.for_end(arn)
         if ended is None or ended.succeeded:
             return
         if ended.input["Mode"] == TEST:
             raise RotationFailedError(
-                f"AWSCURRENT was tried and nothing changed: {ended.error}: {_reason(ended.cause)}"
+                f"AWSCURRENT was tried and nothing changed: {ended.error}: {error_message(ended.cause)}"
             )
         verdict, _ = self._verdict(ended)
         if verdict:
-            raise RotationFailedError(_words(verdict["Report"]))
+            raise RotationFailedError(words(verdict["Report"]))
 
     def _verdict(self, ended: Execution) -> tuple[Json | None, bool]:
         """What a failed execution reported and whether people got it; None if the rotation took effect after all.
@@ -196,32 +156,13 @@ class Attempts:
             return ended.verdict, ended.delivered
         if published := self._executions.last_events(ended.arn).verdict:
             return published, True
-        rolled_back = self._wait(self.roll_back(ended, ended.input["Previous"]))
+        rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"]))
         if rolled_back is None or rolled_back.succeeded:
             return None, True
         if rolled_back.reported:
             return rolled_back.verdict, rolled_back.delivered
-        return _unknown(ended, rolled_back), False
-
-    def _wait(self, arn: str) -> Execution | None:
-        """The execution as it ended, or None as soon as the token is AWSCURRENT: nothing after that changes anything."""
-        pause, look = 0.0, time.monotonic()
-        while True:
-            try:
-                if self._store.describe().carries(self._token, AWSCURRENT):
-                    return None
-                if time.monotonic() >= look:
-                    execution = self._executions.at(arn)
-                    if execution and execution.ended:
-                        return execution
-                    pause = min(max(_EXECUTION_FIRST, pause * _EXECUTION_GROWTH), _EXECUTION_MOST)
-                    look = time.monotonic() + pause * random.uniform(0.5, 1)
-            except UnavailableError:
-                # Throttled or without an answer: asked again below, the execution goes on meanwhile.
-                look += _EXECUTION_MOST
-            if time.monotonic() + _LABELS_EVERY >= self._deadline:
-                raise StillRunningError(f"{arn} is still running; the next call joins it")
-            time.sleep(_LABELS_EVERY)
+        why = f"{ended.name} ended as {ended.status}, and its rollback as {rolled_back.status} {rolled_back.error}".strip()
+        return unknown(ended.arn, ended.input["Previous"], why), False
 
     def _start(self, mode: str, attempt: int, previous: Json) -> str:
         return self._executions.start(self._name(mode, attempt), self._body(mode, attempt, previous, _NOT_FAILED))
@@ -239,41 +180,3 @@ class Attempts:
             "Ended": ended,
             "RotationToken": self._rotation_token if mode == ROTATE else "",
         }
-
-
-def _previous(verdict: Json, delivered: bool) -> Json:
-    """What the next attempt has to know: what people were told last, and an alert that never reached them."""
-    report = verdict["Report"]
-    before = report["Previous"] | {"RolledBack": report["RolledBack"]}
-    if not delivered:
-        return before | {"Alert": verdict["Alert"]}
-    told_at = before["ToldAt"] if report["Key"] == before["Key"] else report["At"]
-    reminded = datetime.now(UTC) - datetime.fromisoformat(told_at) > _REMIND_AFTER
-    return before | {"Told": True, "Key": "none" if reminded else report["Key"], "ToldAt": told_at, "Alert": {}}
-
-
-def _unknown(ended: Execution, rolled_back: Execution) -> Json:
-    reason = f"{ended.name} ended as {ended.status}, and so did its rollback: {rolled_back.status}"
-    report = {
-        "Outcome": "needs a person",
-        "Working": "unknown",
-        "Key": "none",
-        "Error": rolled_back.error,
-        "Step": "RollBack",
-    }
-    before = ended.input["Previous"]
-    return {"Report": report | {"Reason": reason, "Previous": before, "RolledBack": before["RolledBack"]}, "Alert": {}}
-
-
-def _words(report: Json) -> str:
-    return (
-        f"{report['Outcome']}: {report['Error']} in {report['Step']}: {report['Reason']}. "
-        f"Works now: {report['Working']}. Execution: {report['Execution']}"
-    )
-
-
-def _reason(cause: str) -> str:
-    try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause

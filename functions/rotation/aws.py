@@ -38,7 +38,7 @@ _CODES: dict[str, type[RotationError]] = {
 
 @contextmanager
 def translated(action: str, resource: str) -> Iterator[None]:
-    """Around one AWS call: raises AccessDeniedError, StageConflictError, InvalidEventError or UnavailableError for its failure.
+    """Around one AWS call, raises its failure as AccessDenied-, StageConflict-, InvalidEvent- or UnavailableError.
 
     `action` is the IAM action, so that a refusal names what a policy has to allow.
     """

@@ -48,7 +48,9 @@ class Execution:
 
     @property
     def verdict(self) -> Json:
-        return dict(json.loads(self.cause))
+        """The report and, if it could not be published, its alert."""
+        cause = json.loads(self.cause)
+        return cause if "Report" in cause else {"Report": cause, "Alert": {}}
 
     @property
     def delivered(self) -> bool:

@@ -1,7 +1,7 @@
 """RollBack: make AWSCURRENT's credential log in, whatever happened before.
 
-Nothing is taken from what an earlier step said. The service is asked which credential logs in, Secrets Manager where the
-labels are; what is true then is the outcome:
+Nothing is taken from what an earlier step said. The service is asked which credential logs in, Secrets Manager where
+the labels are; what is true then is the outcome:
 
     AWSCURRENT is the pending version, and it logs in   rotated: the promotion took effect after all
     AWSCURRENT logs in at the first look                untouched
@@ -10,13 +10,23 @@ labels are; what is true then is the outcome:
     it cannot even be tried                             needs a person; the reason is named
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 from rotation.errors import LoginRefusedError, RotationError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, STEPS, Credentials, Json, Request
-from rotation.report import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED, Failure, Finding, verdict
+from rotation.outcome import (
+    NEEDS_A_PERSON,
+    NONE,
+    ROLLED_BACK,
+    ROTATED,
+    UNKNOWN,
+    UNTOUCHED,
+    Failure,
+    Finding,
+    error_message,
+)
+from rotation.report import verdict
 from rotation.rotation import Rotation
 
 # What else Step Functions and Lambda call a failure, for a person.
@@ -48,14 +58,10 @@ def roll_back(rotation: Rotation) -> Json:
 
 
 def failure_of(request: Request) -> Failure:
-    """The failed step and its error, from the state. A Lambda's Cause is the JSON of its error."""
-    error, reason = request.failure["Error"], request.failure["Cause"]
-    try:
-        reason = json.loads(reason)["errorMessage"]
-    except (ValueError, KeyError, TypeError):
-        pass
+    """The failed step and its error, from the state."""
+    error = request.failure["Error"]
     step = request.failure.get("Step") or _step_after(request.completed)
-    return Failure(step, error, str(_PLAIN_WORDS.get(error, reason)))
+    return Failure(step, error, _PLAIN_WORDS.get(error) or error_message(request.failure["Cause"]))
 
 
 def _step_after(completed: str) -> str:
@@ -75,7 +81,7 @@ def _restore(rotation: Rotation, changed: bool) -> Finding:
     except UnavailableError:
         raise
     except RotationError as error:
-        return Finding(NEEDS_A_PERSON, "unknown", f"AWSCURRENT could not be tried: {error}")
+        return Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {error}")
     promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
     return Finding(ROTATED if promoted else outcome, account=account)
 
@@ -103,7 +109,7 @@ def _revert(rotation: Rotation) -> bool:
 
 
 def _who_logs_in(rotation: Rotation, account: str) -> Finding:
-    refused = Finding(NEEDS_A_PERSON, "none", "AWSCURRENT, AWSPENDING and AWSPREVIOUS are all refused", account)
+    refused = Finding(NEEDS_A_PERSON, NONE, "AWSCURRENT, AWSPENDING and AWSPREVIOUS are all refused", account)
     for label, version, credentials in _others(rotation):
         if _logs_in(rotation, credentials):
             why = "AWSCURRENT is refused, and its credential could not be set again"

@@ -5,7 +5,8 @@ from functools import cached_property
 from rotation import engines
 from rotation.engines.base import Engine
 from rotation.errors import StageConflictError, UnavailableError
-from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request, Secret
+from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request
+from rotation.secret import Secret
 from rotation.secret_store import Description, SecretStore
 from rotation.strategies.base import Known, Strategy
 from rotation.strategies.single_user import SingleUser

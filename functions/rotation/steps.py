@@ -2,8 +2,9 @@
 
 from rotation.errors import StageConflictError, UnavailableError
 from rotation.model import AWSPENDING, TEST, Json
+from rotation.outcome import ROTATED, Failure, Finding
 from rotation.passwords import new_password
-from rotation.report import ROTATED, Finding, verdict
+from rotation.report import verdict
 from rotation.rotation import Rotation
 
 
@@ -43,7 +44,7 @@ def finish_secret(rotation: Rotation) -> Json:
     """Move AWSCURRENT from the version that CreateSecret saw to the pending one."""
     request = rotation.request
     rotation.store.promote(request.token, request.current_version)
-    return verdict(request, Finding(ROTATED), None)
+    return verdict(request, Finding(ROTATED), Failure())
 
 
 def _require_replicas_in_sync(rotation: Rotation) -> None:

@@ -20,7 +20,7 @@ from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 
-from rotation import attempts, executions, secret_store
+from rotation import executions, secret_store, waiting
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager, Silences
 from rotatorctl.local.secrets_manager_server import serve
 
@@ -156,8 +156,8 @@ def running(silences: Silences = Silences(), definition: dict[str, Any] | None =
         mock_aws(config=config),
         patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
         patch.object(retrier_decl, "time", _Hurry()),
-        patch.object(attempts, "_LABELS_EVERY", 0.05),
-        patch.object(attempts, "_EXECUTION_FIRST", 0.1),
+        patch.object(waiting, "LABELS_EVERY", 0.05),
+        patch.object(waiting, "EXECUTION_FIRST", 0.1),
     ):
         machine = Machine(definition, silences)
         with (

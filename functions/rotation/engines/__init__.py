@@ -1,10 +1,10 @@
-"""The engines by the name that AWS's secrets use in `engine`. Only the chosen engine's module, and so its driver, is loaded."""
+"""The engines by the name that AWS's secrets use in `engine`. Only the chosen engine's driver is loaded."""
 
 from importlib import import_module
 from typing import cast
 
 from rotation.engines.base import Engine
-from rotation.model import EngineTraits
+from rotation.secret import EngineTraits
 
 POSTGRES = EngineTraits("postgres", default_port=5432, default_dbname="postgres")
 

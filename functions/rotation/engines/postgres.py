@@ -80,7 +80,7 @@ def _login(credentials: Credentials) -> Iterator[pg.Connection]:
 
 
 def _socket(credentials: Credentials) -> socket.socket:
-    """A connected socket, inside TLS unless the secret says otherwise; pg8000's own way would accept any certificate."""
+    """A connected socket, inside TLS unless the secret says otherwise. pg8000's own way takes any certificate."""
     plain = socket.create_connection((credentials.host, credentials.port), CONNECT_TIMEOUT)
     try:
         plain.settimeout(STATEMENT_TIMEOUT + 1)
@@ -102,18 +102,20 @@ def _socket(credentials: Credentials) -> socket.socket:
 
 
 class _Connection(pg.Connection):  # type: ignore[misc]  # pg8000 has no types
-    """pg8000 refuses users and passwords that SASLprep does not allow; PostgreSQL and libpq then use the bytes as they are.
+    """pg8000 refuses names and passwords that SASLprep forbids; PostgreSQL and libpq take their bytes as they are.
 
     Source: RFC 5802 and https://www.postgresql.org/docs/current/sasl-authentication.html (the server ignores the user
     name in this message and takes the one of the startup message).
     """
 
+    user: bytes
+    password: bytes
+
     def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: Context) -> None:  # noqa: N802  pg8000's name
         if data[:4] != _SASL:
             super().handle_AUTHENTICATION_REQUEST(data, context)
             return
-        user: bytes = self.user
-        password: bytes = self.password
+        user, password = self.user, self.password
         self.user = self.password = b"*"
         super().handle_AUTHENTICATION_REQUEST(data, context)
         self.user, self.password = user, password

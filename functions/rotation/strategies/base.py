@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rotation.engines.base import Engine
-from rotation.model import Credentials, Secret
+from rotation.model import Credentials
+from rotation.secret import Secret
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError
-from rotation.model import Credentials, Secret
+from rotation.model import Credentials
+from rotation.secret import Secret
 from rotation.strategies.base import Known, Strategy
 
 

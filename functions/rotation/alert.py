@@ -1,0 +1,156 @@
+"""The alert: what a person at night needs to know, and the same for machines."""
+
+import os
+from dataclasses import dataclass
+
+from rotation.model import Json, Request
+from rotation.outcome import (
+    MOST_ROLLED_BACK_ATTEMPTS,
+    NEEDS_A_PERSON,
+    ROTATED,
+    UNKNOWN,
+    UNTOUCHED,
+    Failure,
+    Finding,
+)
+
+_LONGEST_SUBJECT = 99
+
+
+@dataclass(frozen=True)
+class _Words:
+    """`commands` are pairs: when to give it, and the command."""
+
+    severity: str
+    headline: str
+    applications: str
+    what_next: str
+    commands: tuple[tuple[str, str], ...] = ()
+
+
+def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int) -> Json:
+    """Subject, JSON body and mail text; `rolled_back` counts the attempts of this token that had to be put right."""
+    words = _words(request, finding, rolled_back)
+    body = {
+        "alertId": f"{request.token}-{request.attempt}-{finding.key}".replace(" ", "-"),
+        "severity": words.severity,
+        "outcome": finding.outcome,
+        "workingCredential": finding.working,
+        "applicationsAffected": words.applications,
+        "whatHappensNext": words.what_next,
+        "nextCommand": words.commands[0][1] if words.commands else "",
+        "secret": request.secret_name,
+        "secretArn": request.secret_id,
+        "versionId": request.token,
+        "attempt": request.attempt,
+        "step": failure.step,
+        "error": failure.error,
+        "reason": failure.reason,
+        "executionArn": request.execution,
+        "executionUrl": f"{os.environ['CONSOLE_URL']}/{request.execution}",
+    }
+    subject = _subject(f"{words.headline}: {request.secret_name}")
+    return {"Key": finding.key, "Subject": subject, "Body": body, "Email": _email(finding, failure, words, body)}
+
+
+def _subject(text: str) -> str:
+    """SNS takes less than 100 characters without line breaks; its older rule, printable ASCII only, is kept too.
+
+    Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+    """
+    printable = "".join(character if " " <= character <= "~" else "?" for character in text)
+    return printable if len(printable) <= _LONGEST_SUBJECT else printable[: _LONGEST_SUBJECT - 3] + "..."
+
+
+def _email(finding: Finding, failure: Failure, words: _Words, body: Json) -> str:
+    works = " ".join(part for part in (finding.working, finding.account, finding.why and f"- {finding.why}") if part)
+    lines = [
+        f"{words.headline}.",
+        "",
+        f"Secret:        {body['secret']}",
+        f"               {body['secretArn']}",
+        f"Version:       {body['versionId']}, attempt {body['attempt']}",
+        f"Failure:       {failure if failure.error != 'none' else 'none now; you were told of an earlier attempt'}",
+        f"Works now:     {works}",
+        f"Applications:  {words.applications}",
+        f"What is next:  {words.what_next}",
+        "",
+    ]
+    for when, command in words.commands:
+        lines += [f"{when}:", "", *(f"    {line}" for line in command.split("\n")), ""]
+    return "\n".join([*lines, f"Execution: {body['executionUrl']}", f"Alert id:  {body['alertId']}", ""])
+
+
+def _words(request: Request, finding: Finding, rolled_back: int) -> _Words:
+    if finding.outcome == ROTATED:
+        return _Words("info", "Recovered, the secret is rotated", "no, AWSCURRENT is the new value", "nothing to do")
+    if finding.outcome == NEEDS_A_PERSON:
+        return _needs_a_person(request, finding)
+    if finding.outcome == UNTOUCHED:
+        headline, applications = "Rotation failed, nothing changed", "no, AWSCURRENT was never changed and logs in"
+    else:
+        headline = "Rotation failed, the old credential is restored"
+        applications = (
+            "new log-ins were refused for a moment; AWSCURRENT was proven to log in again, open sessions went on"
+        )
+    return _Words("warning", headline, applications, *_go_on(request, finding, rolled_back))
+
+
+def _go_on(request: Request, finding: Finding, rolled_back: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+    rotate = _rotate(request)
+    if finding.pending_removed:
+        next_value = (
+            "the service refuses this new value for good, so it was given up; the next rotation makes another one"
+        )
+        return next_value, (("To rotate with another value now", rotate),)
+    afresh = (
+        f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} "
+        f"--version-stage AWSPENDING --remove-from-version-id {request.token}\n{rotate}"
+    )
+    if rolled_back >= MOST_ROLLED_BACK_ATTEMPTS:
+        held = (
+            f"nothing by itself: {rolled_back} attempts with this version had to be put right, no further one is made"
+        )
+        return held, (("When the cause is mended, to start afresh with another value", afresh),)
+    retried = (
+        "Secrets Manager retries by itself with the same new value; a message tells when that worked. After "
+        f"{MOST_ROLLED_BACK_ATTEMPTS} attempts that had to be put right (so far {rolled_back}) no further one is made"
+    )
+    return retried, (
+        ("When the cause is mended, to retry now (it answers that a previous rotation will be reattempted)", rotate),
+        ("Or to start afresh with another value", afresh),
+    )
+
+
+def _needs_a_person(request: Request, finding: Finding) -> _Words:
+    if finding.working == UNKNOWN:
+        return _Words(
+            "critical",
+            "CHECK NEEDED, AWSCURRENT could not be tried",
+            "unknown",
+            "AWSPENDING is kept, and the next attempt looks again",
+            (("When the reason above is mended, to look again now", _rotate(request)),),
+        )
+    if finding.working_version:
+        promote = (
+            f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} "
+            f"--version-stage AWSCURRENT --move-to-version-id {finding.working_version} --remove-from-version-id {finding.current_version}"
+        )
+        return _Words(
+            "critical",
+            f"ACTION NEEDED, AWSCURRENT does not log in but {finding.working} does",
+            "yes, whoever reads AWSCURRENT is refused",
+            "nothing by itself that would help",
+            (("To make the credential that works the current one", promote),),
+        )
+    return _Words(
+        "critical",
+        "ACTION NEEDED, no known credential logs in",
+        "yes, whoever reads AWSCURRENT is refused",
+        "AWSPENDING is kept. As the service's administrator, give the user the password labelled AWSCURRENT",
+        (("After that, to try the rotation again", _rotate(request)),),
+    )
+
+
+def _rotate(request: Request) -> str:
+    return f"aws secretsmanager rotate-secret --secret-id {request.secret_id}"

@@ -1,0 +1,62 @@
+"""What a failed attempt is, and what was found to be true after it."""
+
+import json
+from dataclasses import dataclass
+
+from rotation.model import AWSCURRENT
+
+ROTATED, UNTOUCHED, ROLLED_BACK, NEEDS_A_PERSON = "rotated", "untouched", "rolled back", "needs a person"
+
+# Which credential logs in, where it is not a staging label.
+NONE, UNKNOWN = "none", "unknown"
+
+# Each attempt that changes the service and takes it back reopens the moment in which applications are refused.
+MOST_ROLLED_BACK_ATTEMPTS = 3
+
+_LONGEST_REASON = 1_000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Which step failed, with which error and why; the reason is already free of secret values."""
+
+    step: str = "none"
+    error: str = "none"
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", self.reason[:_LONGEST_REASON])
+
+    def __str__(self) -> str:
+        return f"{self.error} in {self.step}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is true after an attempt: the outcome, whose credential logs in, and why if that is not AWSCURRENT's."""
+
+    outcome: str
+    working: str = AWSCURRENT
+    why: str = ""
+    account: str = ""
+    pending_removed: bool = False
+    current_version: str = ""
+    working_version: str = ""
+
+    @property
+    def put_right(self) -> bool:
+        """Whether applications were, or are, refused because of this attempt."""
+        return self.outcome == ROLLED_BACK or (self.outcome == NEEDS_A_PERSON and self.working != UNKNOWN)
+
+    @property
+    def key(self) -> str:
+        """What has to change before people are told again."""
+        return f"{self.outcome}/{self.working}"
+
+
+def error_message(cause: str) -> str:
+    """The words in an error's Cause: of a Lambda's error that is JSON, else they are the Cause itself."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause
