@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rotation.attempts import Call
+from rotation.call import Call
 from rotation.executions import attempt_name
 
 ROOT = Path(__file__).parents[2]
