@@ -134,7 +134,8 @@ def _needs_a_person(request: Request, finding: Finding) -> _Words:
     if finding.working_version:
         promote = (
             f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} "
-            f"--version-stage AWSCURRENT --move-to-version-id {finding.working_version} --remove-from-version-id {finding.current_version}"
+            f"--version-stage AWSCURRENT --move-to-version-id {finding.working_version} "
+            f"--remove-from-version-id {finding.current_version}"
         )
         return _Words(
             "critical",

@@ -13,7 +13,7 @@ from rotation.call import Call
 from rotation.errors import RotationFailedError, StageConflictError
 from rotation.executions import Execution, Executions, attempt_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROLL_BACK, ROTATE, TEST, Json
-from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS
+from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, error_message
 from rotation.report import NOTHING_TOLD, previous_of, unknown, words
 from rotation.secret_store import Description, SecretStore
 from rotation.waiting import Waiting
@@ -161,7 +161,7 @@ class Attempts:
             return None, True
         if rolled_back.reported:
             return rolled_back.verdict, rolled_back.delivered
-        why = f"{ended.name} ended as {ended.status}, and its rollback as {rolled_back.status} {rolled_back.error}".strip()
+        why = f"{ended.name} ended as {ended.status}, its rollback as {rolled_back.status} {rolled_back.error}".strip()
         return unknown(ended.arn, ended.input["Previous"], why), False
 
     def _start(self, mode: str, attempt: int, previous: Json) -> str:

@@ -1,4 +1,4 @@
-"""One rotation as its steps see it: the request, the labels, the credentials of the secret's versions, engine and strategy."""
+"""One rotation as its steps see it: request, labels, the credentials of the versions, engine and strategy."""
 
 from functools import cached_property
 

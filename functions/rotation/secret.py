@@ -81,8 +81,8 @@ def _traits(fields: Json, tags: Mapping[str, str], engines: Mapping[str, EngineT
     name = tags.get("rotation:engine") or fields.get("engine")
     if not name:
         raise InvalidSecretError(
-            'the secret names no engine: add the key "engine" to its JSON, or tag it with '
-            f"aws secretsmanager tag-resource --secret-id <secret> --tags Key=rotation:engine,Value=<engine>; engines: {known}"
+            'the secret names no engine: add the key "engine" to its JSON, or tag it with aws secretsmanager '
+            f"tag-resource --secret-id <secret> --tags Key=rotation:engine,Value=<engine>; engines: {known}"
         )
     if not isinstance(name, str) or name not in engines:
         raise InvalidSecretError(f"unknown engine {name!r}; this rotator knows {known}")

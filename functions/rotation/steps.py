@@ -11,8 +11,8 @@ from rotation.rotation import Rotation
 def create_secret(rotation: Rotation) -> Json:
     """Stage a new value as AWSPENDING, once per token.
 
-    The pending version is in one of three states: it has no value (Secrets Manager registered it: make one), it has one
-    (an earlier attempt made it, and it may be live: keep it), or it lost its label (somebody ended this rotation: stop).
+    The pending version is in one of three states: it has no value (Secrets Manager registered it: make one), it has
+    one (an earlier attempt made it, and it may be live: keep it), or it lost its label (the rotation was ended: stop).
     """
     request, description = rotation.request, rotation.description
     if not description.carries(request.token, AWSPENDING):

@@ -40,8 +40,8 @@ class _Hurry:
         time.sleep(seconds / 1000)
 
 
-class FunctionFailed(Exception):
-    """A call of a function that ended with an error of the platform: what Lambda reports as errorType and errorMessage."""
+class FunctionFailedError(Exception):
+    """A call of a function that ended with an error of the platform, such as a time-out."""
 
     def __init__(self, error: str, message: str = "") -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class Lambda(LambdaSimpleBackend):
             answer = self.handlers[name](json.loads(body), None)
         except Exception as error:
             response_headers["x-amz-function-error"] = "Unhandled"
-            kind = error.error if isinstance(error, FunctionFailed) else type(error).__name__
+            kind = error.error if isinstance(error, FunctionFailedError) else type(error).__name__
             answer = {"errorType": kind, "errorMessage": str(error)}
         return json.dumps(answer).encode()
 
@@ -84,14 +84,15 @@ class Machine:
         self.seconds = 120.0
         self.secrets_manager = SecretsManager(invoke=self.rotate, silences=silences, region=REGION, account=ACCOUNT)
         self.stepfunctions = boto3.client("stepfunctions")
-        topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]
         self._queue = boto3.client("sqs").create_queue(QueueName="mail")["QueueUrl"]
-        queue_arn = boto3.client("sqs").get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])
-        boto3.client("sns").subscribe(
-            TopicArn=topic, Protocol="sqs", Endpoint=queue_arn["Attributes"]["QueueArn"], Attributes={}
-        )
-        self.topic = topic
-        self.arn = self._deploy(definition, topic)
+        self.topic = self._subscribe()
+        self.arn = self._deploy(definition, self.topic)
+
+    def _subscribe(self) -> str:
+        topic = str(boto3.client("sns").create_topic(Name="alerts")["TopicArn"])
+        queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:mail"
+        boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
+        return topic
 
     def _deploy(self, definition: dict[str, Any], topic: str) -> str:
         values = {f"{state}FunctionArn": f"{FUNCTION_ARN}{state}" for state in STATES}
@@ -114,6 +115,11 @@ class Machine:
         event["detail"] |= {"executionArn": arn}
         importlib.import_module("rotate").handler(event, Context(self.seconds))
 
+    def settle(self) -> None:
+        """Wait until no execution runs: Secrets Manager is done as soon as the label moved, the machine a bit later."""
+        while any(execution["status"] == "RUNNING" for execution in self.executions()):
+            time.sleep(0.02)
+
     def executions(self) -> list[dict[str, Any]]:
         """All executions, oldest first, as DescribeExecution shows them."""
         listed = self.stepfunctions.list_executions(stateMachineArn=self.arn)["executions"]
@@ -124,6 +130,13 @@ class Machine:
         """The states that an execution entered."""
         events = self.stepfunctions.get_execution_history(executionArn=arn)["events"]
         return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+
+    def break_topic(self) -> None:
+        """From now on nothing can be published."""
+        boto3.client("sns").delete_topic(TopicArn=self.topic)
+
+    def mend_topic(self) -> None:
+        self._subscribe()
 
     def messages(self) -> list[dict[str, Any]]:
         """The messages since the last call, each as a queue gets it: Subject, Message (JSON), MessageAttributes."""
@@ -139,7 +152,7 @@ def _handler(state: str) -> Handler:
 
 
 @contextmanager
-def running(silences: Silences = Silences(), definition: dict[str, Any] | None = None) -> Iterator[Machine]:
+def running(silences: Silences, definition: dict[str, Any] | None = None) -> Iterator[Machine]:
     """The machine, with its waits and retry delays a thousand times shorter and the clients of each run its own."""
     definition = definition or json.loads((ROOT / "statemachine/rotation.asl.json").read_text())
     definition["States"]["AwaitLateStatement"]["Seconds"] = 0
@@ -168,3 +181,4 @@ def running(silences: Silences = Silences(), definition: dict[str, Any] | None =
             secret_store._client.cache_clear()
             executions._client.cache_clear()
             yield machine
+            machine.settle()

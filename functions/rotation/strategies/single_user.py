@@ -18,14 +18,14 @@ class SingleUser(Strategy):
     def apply(self, engine: Engine, known: Known) -> None:
         if not known.pending.same_account(known.current):
             raise InvalidSecretError(
-                f"AWSPENDING is for {known.pending} but AWSCURRENT is for {known.current}; a single user keeps its name and host"
+                f"AWSPENDING is for {known.pending}, AWSCURRENT for {known.current}; a single user keeps name and host"
             )
         _change(engine, known.pending, _ladder(known, known.current, known.pending))
 
     def revert(self, engine: Engine, known: Known) -> None:
         if not known.current.same_account(known.pending):
             raise InvalidSecretError(
-                f"AWSCURRENT is for {known.current}, AWSPENDING for {known.pending}; only the same user and host is restored"
+                f"AWSCURRENT is for {known.current}, AWSPENDING for {known.pending}; only the same one is restored"
             )
         _change(engine, known.current, _ladder(known, known.pending))
 

@@ -1,0 +1,99 @@
+"""A machine with a real PostgreSQL behind it, and the world of one secret in it."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from rotatorctl.local.secrets_manager import Silences
+from rotatorctl.local.servers import PostgreSQL
+from tests.workflow.machine import FUNCTION_ARN, Machine, running
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgreSQL]:
+    with PostgreSQL.started() as server:
+        yield server
+
+
+@dataclass
+class World:
+    """One application's secret, its user on the server, and the machine that rotates it."""
+
+    machine: Machine
+    server: PostgreSQL
+    user: str
+    old: str = field(repr=False)
+    arn: str
+
+    def rotate(self, **request: Any) -> str:
+        """RotateSecret and the end of what it started; returns how Secrets Manager saw it."""
+        rules = {"AutomaticallyAfterDays": 30}
+        self.machine.secrets_manager.rotate_secret(
+            SecretId=self.arn, RotationLambdaARN=f"{FUNCTION_ARN}rotate", RotationRules=rules, **request
+        )
+        return self.wait()
+
+    def retry(self) -> str:
+        self.machine.secrets_manager.retry(self.arn)
+        return self.wait()
+
+    def wait(self) -> str:
+        rotation = self.machine.secrets_manager.wait(self.arn)
+        assert rotation is not None
+        self.machine.settle()
+        return str(rotation.outcome)
+
+    def value(self, stage: str = "AWSCURRENT") -> dict[str, Any]:
+        answer = self.machine.secrets_manager.get_secret_value(SecretId=self.arn, VersionStage=stage)
+        return dict(json.loads(answer["SecretString"]))
+
+    def stages(self) -> dict[str, list[str]]:
+        return dict(self.machine.secrets_manager.describe_secret(SecretId=self.arn)["VersionIdsToStages"])
+
+    @property
+    def token(self) -> str:
+        """The version that the last rotation made."""
+        return self.machine.secrets_manager.rotations(self.arn)[-1].token
+
+    def logs_in(self, password: str) -> bool:
+        return self.server.accepts(self.user, password)
+
+    def outcomes(self) -> list[str]:
+        """How each execution ended, oldest first: its outcome, or the error that is not a report."""
+        return [_outcome(execution) for execution in self.machine.executions()]
+
+    def subjects(self) -> list[str]:
+        return [message["Subject"].partition(":")[0] for message in self.machine.messages()]
+
+
+def _outcome(execution: dict[str, Any]) -> str:
+    if execution["status"] == "SUCCEEDED":
+        return str(json.loads(execution["output"]).get("Outcome", "succeeded"))
+    if execution["status"] != "FAILED":
+        return str(execution["status"])
+    try:
+        cause = json.loads(execution["cause"])
+    except ValueError:
+        return str(execution["error"])
+    return str(cause.get("Outcome") or cause.get("Report", {}).get("Outcome") or execution["error"])
+
+
+@pytest.fixture
+def silences() -> Silences:
+    return Silences()
+
+
+@pytest.fixture
+def world(server: PostgreSQL, silences: Silences, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    user, old = f"app {secrets.token_hex(4)}", f"old-{secrets.token_urlsafe(12)}"
+    server.create_user(user, old)
+    monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
+    with running(silences) as machine:
+        fields = {"engine": "postgres", "host": "127.0.0.1", "port": server.port, "username": user, "password": old}
+        value = json.dumps(fields | {"team": "payments"})
+        arn = machine.secrets_manager.create_secret(Name="payments/db", SecretString=value)["ARN"]
+        yield World(machine, server, user, old, arn)

@@ -1,0 +1,258 @@
+"""A rotation that fails: which password logs in afterwards, what the labels say, what people are told, the retry."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.workflow.conftest import World
+from tests.workflow.machine import FunctionFailedError, Handler
+
+STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret")
+# An error of our own, one of AWS's that is retried, one without an answer, and a bug.
+ERRORS = ("LoginRefusedError", "UnavailableError", "Sandbox.Timedout", "Lambda.TooManyRequestsException", "KeyError")
+
+
+def failing(error: str, times: int = 1_000_000) -> Callable[[Handler], Handler]:
+    """A handler that fails before it does anything."""
+
+    def wrap(handler: Handler) -> Handler:
+        left = iter(range(times))
+
+        def called(event: Any, context: Any) -> Any:
+            if next(left, None) is None:
+                return handler(event, context)
+            raise FunctionFailedError(error, "made to fail by a test")
+
+        return called
+
+    return wrap
+
+
+def losing_the_answer(error: str, times: int = 1_000_000) -> Callable[[Handler], Handler]:
+    """A handler that does its work and then fails."""
+
+    def wrap(handler: Handler) -> Handler:
+        left = iter(range(times))
+
+        def called(event: Any, context: Any) -> Any:
+            answer = handler(event, context)
+            if next(left, None) is None:
+                return answer
+            raise FunctionFailedError(error, "made to fail by a test")
+
+        return called
+
+    return wrap
+
+
+def break_state(world: World, state: str, fault: Callable[[Handler], Handler]) -> Callable[[], None]:
+    """Put a fault into a state's function; returns what mends it."""
+    handler = world.machine.handlers[state]
+    world.machine.handlers[state] = fault(handler)
+    return lambda: world.machine.handlers.update({state: handler})
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("step", STEPS)
+def test_after_a_step_that_cannot_work_the_old_password_logs_in_and_people_are_told_once(
+    world: World, step: str, error: str
+) -> None:
+    mend = break_state(world, step, failing(error))
+
+    assert world.rotate() == "RotationFailed"
+
+    assert world.value()["password"] == world.old
+    assert world.logs_in(world.old)
+    changed = step in ("TestSecret", "FinishSecret")
+    assert world.outcomes() == ["rolled back" if changed else "untouched"]
+    assert len(world.subjects()) == 1
+
+    assert world.retry() == "RotationFailed"
+    assert world.subjects() == []
+    token = world.token
+
+    mend()
+    assert world.retry() == "RotationSucceeded"
+    assert world.stages()[token][0] == "AWSCURRENT"
+    assert world.logs_in(world.value()["password"])
+    assert not world.logs_in(world.old)
+    assert world.subjects() == ["Recovered, the secret is rotated"]
+
+
+@pytest.mark.parametrize("error", ["Sandbox.Timedout", "LoginRefusedError"])
+@pytest.mark.parametrize("step", ["CreateSecret", "SetSecret", "TestSecret"])
+def test_a_step_whose_answer_is_lost_is_taken_back(world: World, step: str, error: str) -> None:
+    break_state(world, step, losing_the_answer(error))
+
+    assert world.rotate() == "RotationFailed"
+
+    assert world.value()["password"] == world.old
+    assert world.logs_in(world.old)
+    assert world.outcomes() == ["untouched" if step == "CreateSecret" else "rolled back"]
+    assert len(world.subjects()) == 1
+
+
+def test_a_promotion_whose_answer_is_lost_is_not_rolled_back(world: World) -> None:
+    break_state(world, "FinishSecret", losing_the_answer("Sandbox.Timedout"))
+
+    assert world.rotate() == "RotationSucceeded"
+
+    assert world.value()["password"] != world.old
+    assert world.logs_in(world.value()["password"])
+    assert world.machine.messages() == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_nobody_is_told_what_the_machines_own_retries_healed(world: World, step: str) -> None:
+    break_state(world, step, failing("UnavailableError", times=2))
+
+    assert world.rotate() == "RotationSucceeded"
+
+    assert world.machine.messages() == []
+    assert world.outcomes() == ["rotated"]
+
+
+def test_an_error_without_an_answer_waits_for_late_statements_before_it_looks(world: World) -> None:
+    break_state(world, "SetSecret", failing("Sandbox.Timedout"))
+
+    world.rotate()
+
+    path = world.machine.path(world.machine.executions()[0]["executionArn"])
+    assert path[path.index("SetSecret") :][:3] == ["SetSecret", "AwaitLateStatement", "RollBack"]
+
+
+def test_the_message_says_what_a_person_at_night_needs(world: World) -> None:
+    break_state(world, "FinishSecret", failing("Lambda.TooManyRequestsException"))
+
+    world.rotate()
+
+    (message,) = world.machine.messages()
+    body = json.loads(message["Message"])
+    execution = world.machine.executions()[0]["executionArn"]
+    assert message["Subject"] == "Rotation failed, the old credential is restored: payments/db"
+    assert body["secret"] == "payments/db"
+    assert body["step"] == "FinishSecret"
+    assert body["reason"] == "the function was throttled: its concurrency is used up"
+    assert body["workingCredential"] == "AWSCURRENT"
+    assert body["nextCommand"] == f"aws secretsmanager rotate-secret --secret-id {world.arn}"
+    assert body["executionUrl"].endswith(execution)
+    attributes = {name: each["Value"] for name, each in message["MessageAttributes"].items()}
+    assert attributes == {
+        "AlertId": body["alertId"],
+        "Severity": "warning",
+        "Outcome": "rolled back",
+        "Secret": world.arn,
+        "Step": "FinishSecret",
+        "Error": "Lambda.TooManyRequestsException",
+    }
+
+
+def test_after_three_attempts_that_were_put_right_the_fourth_touches_nothing(world: World) -> None:
+    break_state(world, "TestSecret", failing("LoginRefusedError"))
+    world.rotate()
+    world.retry()
+    world.retry()
+    subjects, changes = world.subjects(), world.server.log().count("ALTER ROLE")
+
+    assert world.retry() == "RotationFailed"
+
+    assert subjects == ["Rotation failed, the old credential is restored"]
+    assert world.outcomes() == ["rolled back"] * 3
+    assert world.server.log().count("ALTER ROLE") == changes
+    assert world.subjects() == []
+
+
+def test_a_database_that_is_down_is_a_check_and_no_emergency(world: World) -> None:
+    world.server.stop()
+    try:
+        assert world.rotate() == "RotationFailed"
+    finally:
+        world.server.start()
+
+    assert world.subjects() == ["CHECK NEEDED"]
+    assert world.outcomes() == ["needs a person"]
+    assert world.value()["password"] == world.old
+    assert "AWSPENDING" in world.stages()[world.token]
+
+    assert world.retry() == "RotationSucceeded"
+    assert world.subjects() == ["Recovered, the secret is rotated"]
+
+
+def test_a_password_changed_by_hand_needs_a_person_and_nothing_is_changed(world: World) -> None:
+    with world.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{world.user}\" PASSWORD 'changed-by-hand'")
+
+    assert world.rotate() == "RotationFailed"
+
+    assert world.subjects() == ["ACTION NEEDED, no known credential logs in"]
+    assert world.outcomes() == ["needs a person"]
+    assert world.logs_in("changed-by-hand")
+
+
+def test_the_ladder_goes_on_from_awsprevious_when_awscurrent_is_not_what_the_server_has(world: World) -> None:
+    world.rotate()
+    with world.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{world.user}\" PASSWORD '{world.old}'")
+
+    assert world.rotate() == "RotationSucceeded"
+
+    assert world.logs_in(world.value()["password"])
+    assert not world.logs_in(world.old)
+
+
+def test_a_value_written_by_hand_in_the_middle_stays_current_and_logs_in(world: World) -> None:
+    hand_made = world.value() | {"password": "made-by-hand-1"}
+
+    def write_by_hand(handler: Handler) -> Handler:
+        def called(event: Any, context: Any) -> Any:
+            world.machine.secrets_manager.put_secret_value(SecretId=world.arn, SecretString=json.dumps(hand_made))
+            return handler(event, context)
+
+        return called
+
+    break_state(world, "FinishSecret", write_by_hand)
+
+    world.rotate()
+
+    assert world.value() == hand_made
+    assert world.logs_in("made-by-hand-1")
+    assert len(world.subjects()) == 1
+
+
+def test_rollback_that_cannot_run_is_told_from_the_state_alone(world: World) -> None:
+    break_state(world, "TestSecret", failing("LoginRefusedError"))
+    mend = break_state(world, "RollBack", failing("Runtime.ImportModuleError"))
+
+    assert world.rotate() == "RotationFailed"
+    (message,) = world.machine.messages()
+    body = json.loads(message["Message"])
+    assert message["Subject"].startswith("CHECK NEEDED")
+    assert (body["error"], body["rollbackError"]) == ("LoginRefusedError", "Runtime.ImportModuleError")
+    assert "AWSPENDING" in world.stages()[world.token]
+
+    assert world.retry() == "RotationFailed"
+    assert world.subjects() == []
+
+    mend()
+    assert world.retry() == "RotationFailed"
+    assert world.subjects() == ["Rotation failed, the old credential is restored"]
+    assert world.logs_in(world.old)
+
+
+def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_attempt_in_its_own_words(world: World) -> None:
+    break_state(world, "TestSecret", failing("LoginRefusedError"))
+    world.machine.break_topic()
+    assert world.rotate() == "RotationFailed"
+    assert world.machine.executions()[0]["error"] == "AlertFailedError"
+    unsent = json.loads(world.machine.executions()[0]["cause"])["Alert"]
+    assert world.machine.messages() == []
+
+    world.machine.mend_topic()
+    assert world.retry() == "RotationFailed"
+
+    (message,) = world.machine.messages()
+    assert json.loads(message["Message"]) == unsent["Body"]
+    assert world.retry() == "RotationFailed"
+    assert world.machine.messages() == []
