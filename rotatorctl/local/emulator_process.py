@@ -1,0 +1,57 @@
+"""The emulator's process, started by emulator.py with the Python of .venv-emulator: ministack, and two things it lacks.
+
+Written against the internals of ministack 1.5.33, to which requirements/emulator.in pins it.
+"""
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from ministack import app
+from ministack.services import sns
+
+_fan_out = sns._fanout
+_numbers = itertools.count(1)
+
+
+def _end_with_the_parent() -> None:
+    """Standard input is a pipe that the parent holds open: however it ends, that closes, and all of us end too."""
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _fan_out_with_mail(
+    topic_arn: str, message_id: str, message: str, subject: str, structure: str = "", *rest: Any, **named: Any
+) -> None:
+    """Ministack only logs that there is an email subscription; here its subscriber gets the mail, as a file.
+
+    Subject, address and text are those of https://docs.aws.amazon.com/sns/latest/dg/sns-email-notifications.html;
+    the footer with the link to unsubscribe is left out.
+    """
+    _fan_out(topic_arn, message_id, message, subject, structure, *rest, **named)
+    for subscription in sns._topic_by_arn_any_scope(topic_arn)["subscriptions"]:
+        if subscription["protocol"] == "email" and subscription["confirmed"]:
+            mail = EmailMessage()
+            mail["From"] = "AWS Notifications <no-reply@sns.amazonaws.com>"
+            mail["To"] = subscription["endpoint"]
+            mail["Subject"] = subject or "AWS Notification Message"
+            mail.set_content(sns._resolve_message_for_protocol(message, structure, "email"))
+            _deliver(mail)
+
+
+def _deliver(mail: EmailMessage) -> None:
+    folder = Path(os.environ["OFFLINE_MAIL_FOLDER"])
+    unfinished = folder / f"{next(_numbers):04}.part"
+    unfinished.write_bytes(bytes(mail))
+    unfinished.rename(unfinished.with_suffix(".eml"))
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    sns._fanout = _fan_out_with_mail
+    app.main()

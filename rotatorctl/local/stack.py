@@ -1,0 +1,303 @@
+"""The offline stack: this project's own template, deployed by the SAM CLI to an emulator on the loopback interface.
+
+The emulator stands in for Lambda, Step Functions, SNS, EventBridge and CloudFormation. Secrets Manager is the model
+of rotatorctl.local.secrets_manager, which calls the deployed rotation function as AWS does.
+"""
+
+import email
+import email.policy
+import fcntl
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+import boto3
+from botocore.config import Config
+
+from rotatorctl.local.emulator import ACCOUNT, REGION, ROOT, emulator
+from rotatorctl.local.secrets_manager import FunctionError, SecretsManager
+from rotatorctl.local.secrets_manager_server import serve
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+STACK_NAME = "secret-rotation"
+_BUCKET = "artifacts"
+_ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
+# A call of the rotation function is answered when the rotation has ended: Lambda's limit of 900 s and a little more.
+_CLIENT = Config(read_timeout=930, retries={"total_max_attempts": 1}, proxies={})
+
+# The emulator's own Python runtime reports every exception as Runtime.HandlerError, so that no error name of ours would
+# reach the Retry and Catch of the state machine. A custom runtime is served by a real Runtime API, on which AWS's own
+# client tells errors by their names. The code's folder comes first, as in Lambda; boto3 is this environment's, as in
+# Lambda it is the runtime's. The application id tells Secrets Manager's model which function calls it.
+_BOOTSTRAP = """#!/bin/sh
+export PYTHONPATH="$LAMBDA_TASK_ROOT" AWS_SDK_UA_APP_ID="$AWS_LAMBDA_FUNCTION_NAME"
+exec '{python}' -m awslambdaric "$_HANDLER"
+"""
+
+
+class DeploymentError(Exception):
+    """The SAM CLI refused to build or deploy; the message ends with what it wrote."""
+
+
+@dataclass
+class OfflineStack:
+    """A deployed stack. `outputs` are those of the template, `environment` is for the AWS CLI and other SDKs."""
+
+    outputs: Mapping[str, str]
+    environment: Mapping[str, str]
+    model: SecretsManager
+    work_dir: Path
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    @contextmanager
+    def started(
+        cls,
+        work_dir: Path | None = None,
+        *,
+        wait_scale: float = 1.0,
+        parameters: Mapping[str, str] | None = None,
+        model: SecretsManager | None = None,
+        template: Path = ROOT / "template.yaml",
+    ) -> Iterator[Self]:
+        """Build, deploy, and take everything down when the block ends, by an exception, Ctrl-C or SIGTERM too.
+
+        `parameters` are the template's (Architecture is this machine's). `wait_scale` multiplies the seconds of Wait
+        states and of delays before a retry. `model` is Secrets Manager's, else a new one; its `invoke` is set. Logs are
+        in `work_dir`, which is the caller's to remove; without it, a temporary folder is removed at the end.
+        Raises ServerStartError or DeploymentError.
+        """
+        model = model or SecretsManager(region=REGION, account=ACCOUNT)
+        overrides = {**(parameters or {}), "Architecture": _ARCHITECTURES[platform.machine()]}
+        with ExitStack() as resources:
+            resources.enter_context(_sigterm_unwinds())
+            folder = work_dir or Path(resources.enter_context(_temporary_folder()))
+            environment = _environment(folder)
+            environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = resources.enter_context(serve(model))
+            environment["AWS_ENDPOINT_URL"] = resources.enter_context(emulator(folder, environment, wait_scale))
+            stack = cls({}, environment, model, folder)
+            built = _build(template, folder, overrides)
+            stack._deploy(built, overrides)
+            model.invoke = stack._invoke
+            yield stack
+
+    @overload
+    def client(self, service: Literal["cloudformation"]) -> "CloudFormationClient": ...
+    @overload
+    def client(self, service: Literal["lambda"]) -> "LambdaClient": ...
+    @overload
+    def client(self, service: Literal["logs"]) -> "CloudWatchLogsClient": ...
+    @overload
+    def client(self, service: Literal["s3"]) -> "S3Client": ...
+    @overload
+    def client(self, service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
+    @overload
+    def client(self, service: Literal["sns"]) -> "SNSClient": ...
+    @overload
+    def client(self, service: Literal["sqs"]) -> "SQSClient": ...
+    @overload
+    def client(self, service: Literal["stepfunctions"]) -> "SFNClient": ...
+    def client(self, service: Any) -> Any:
+        """The one boto3 client of this service, bound to the emulator, or for `secretsmanager` to the model."""
+        if service not in self._clients:
+            variable = "AWS_ENDPOINT_URL_SECRETS_MANAGER" if service == "secretsmanager" else "AWS_ENDPOINT_URL"
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.environment[variable],
+                region_name=REGION,
+                aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+                config=_CLIENT,
+            )
+        return self._clients[service]
+
+    @property
+    def secrets(self) -> "SecretsManagerClient":
+        """A client of the model of Secrets Manager."""
+        return self.client("secretsmanager")
+
+    @property
+    def mails(self) -> list[EmailMessage]:
+        """What the email subscribers of all topics have received so far, oldest first.
+
+        A publishing call returns after its mail has been delivered. The emulator takes every address for confirmed.
+        """
+        files = sorted((self.work_dir / "mail").glob("*.eml"))
+        return [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
+
+    def subscribe_queue(self, topic_arn: str) -> str:
+        """Subscribe a new queue to the topic, by raw delivery; returns the queue's URL."""
+        sqs = self.client("sqs")
+        url = sqs.create_queue(QueueName=f"alerts-{len(sqs.list_queues().get('QueueUrls', [])) + 1}")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        self.client("sns").subscribe(
+            TopicArn=topic_arn, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"}
+        )
+        return url
+
+    def take_messages(self, queue_url: str) -> list[dict[str, Any]]:
+        """Take all messages out of a queue, oldest first: each as boto3 gives it, with its message attributes."""
+        sqs, taken = self.client("sqs"), list[dict[str, Any]]()
+        while found := sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in found:
+                taken.append(dict(message))
+                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return taken
+
+    def _invoke(self, function_arn: str, event: dict[str, str]) -> None:
+        answer = self.client("lambda").invoke(FunctionName=function_arn, Payload=json.dumps(event))
+        content = json.loads(answer["Payload"].read() or b"null")
+        if "FunctionError" in answer:
+            raise FunctionError(f"{content.get('errorType')}: {content.get('errorMessage')}")
+
+    def _deploy(self, built: Path, overrides: Mapping[str, str]) -> None:
+        self.client("s3").create_bucket(Bucket=_BUCKET)
+        _sam(
+            ["deploy", "--template-file", str(built), "--stack-name", STACK_NAME, "--s3-bucket", _BUCKET],
+            ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"],
+            _overrides(overrides),
+            environment=self.environment,
+            log=self.work_dir / "deploy.log",
+        )
+        description = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+
+
+def _build(template: Path, folder: Path, overrides: Mapping[str, str]) -> Path:
+    """`sam build`, and a copy of its result made to run in the emulator; returns the copied template."""
+    built = folder / "build"
+    with _alone():
+        _sam(
+            ["build", "--template-file", str(template), "--cached"],
+            _overrides(overrides),
+            # pip's settings are the user's own.
+            environment=_without_aws_settings(os.environ),
+            log=folder / "build.log",
+        )
+        shutil.copytree(ROOT / ".aws-sam" / "build", built)
+    for code in (path for path in built.iterdir() if path.is_dir()):
+        bootstrap = code / "bootstrap"
+        bootstrap.write_text(_BOOTSTRAP.format(python=sys.executable))
+        bootstrap.chmod(0o755)
+    copied = built / "template.yaml"
+    text = re.sub(r"(?m)\bRuntime: python3\.\d+$", "Runtime: provided.al2023", copied.read_text())
+    # Paths of what is not built are relative to the folder that this is a copy of.
+    copied.write_text(text.replace(": ../../", f": {ROOT}/"))
+    return copied
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Other offline stacks of this machine wait here: builds share one cache, and one folder for their result."""
+    lock = ROOT / ".aws-sam" / "lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _overrides(parameters: Mapping[str, str]) -> list[str]:
+    quoted = (name + '="' + value.replace('"', '\\"') + '"' for name, value in parameters.items())
+    return ["--parameter-overrides", *quoted]
+
+
+def _sam(*arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    programs = Path(sys.executable).parent
+    with log.open("wb") as output:
+        finished = subprocess.run(
+            [programs / "sam", *(argument for part in arguments for argument in part)],
+            cwd=ROOT,
+            # `sam build` wants this version's Python on PATH.
+            env={
+                **environment,
+                "SAM_CLI_TELEMETRY": "0",
+                "SAM_CLI_POLL_DELAY": "0.2",
+                "PATH": f"{programs}:{os.environ['PATH']}",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if finished.returncode:
+        raise DeploymentError(log.read_text(errors="replace"))
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Settings that name the emulator and nothing of the user's: no profile, no credentials, no proxy."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "offline",
+        "AWS_DEFAULT_REGION": REGION,
+    }
+
+
+def _without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+    return {**kept, "AWS_DEFAULT_REGION": REGION}
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="offline-stack-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit, so that every `finally` runs. Python allows this in the main thread only."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
