@@ -131,6 +131,7 @@ class Executions:
         """What the history of an execution that was stopped says about its end."""
         with translated("states:GetExecutionHistory", arn):
             events = _client().get_execution_history(executionArn=arn, reverseOrder=True, maxResults=50)["events"]
+        events.sort(key=lambda event: event["id"], reverse=True)
         entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
         left = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
         told = [json.loads(state["output"])["Verdict"] for state in left if state["name"] == "Alert"]

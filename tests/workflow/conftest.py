@@ -10,7 +10,7 @@ import pytest
 
 from rotatorctl.local.secrets_manager import Silences
 from rotatorctl.local.servers import PostgreSQL
-from tests.workflow.machine import FUNCTION_ARN, Machine, running
+from tests.workflow.machine import FUNCTION_ARN, ROOT, Machine, running
 
 
 @pytest.fixture(scope="session")
@@ -88,11 +88,21 @@ def silences() -> Silences:
 
 
 @pytest.fixture
-def world(server: PostgreSQL, silences: Silences, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def definition() -> dict[str, Any]:
+    """The state machine, without the wait for late statements."""
+    definition: dict[str, Any] = json.loads((ROOT / "statemachine/rotation.asl.json").read_text())
+    definition["States"]["AwaitLateStatement"]["Seconds"] = 0
+    return definition
+
+
+@pytest.fixture
+def world(
+    server: PostgreSQL, silences: Silences, definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     user, old = f"app {secrets.token_hex(4)}", f"old-{secrets.token_urlsafe(12)}"
     server.create_user(user, old)
     monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
-    with running(silences) as machine:
+    with running(silences, definition) as machine:
         fields = {"engine": "postgres", "host": "127.0.0.1", "port": server.port, "username": user, "password": old}
         value = json.dumps(fields | {"team": "payments"})
         arn = machine.secrets_manager.create_secret(Name="payments/db", SecretString=value)["ARN"]

@@ -123,7 +123,7 @@ class Machine:
     def executions(self) -> list[dict[str, Any]]:
         """All executions, oldest first, as DescribeExecution shows them."""
         listed = self.stepfunctions.list_executions(stateMachineArn=self.arn)["executions"]
-        described = [self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in listed]
+        described: list[Any] = [self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in listed]
         return sorted(described, key=lambda each: each["startDate"])
 
     def path(self, arn: str) -> list[str]:
@@ -148,14 +148,13 @@ class Machine:
 
 def _handler(state: str) -> Handler:
     module = re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
-    return importlib.import_module(module).handler
+    handler: Handler = importlib.import_module(module).handler
+    return handler
 
 
 @contextmanager
-def running(silences: Silences, definition: dict[str, Any] | None = None) -> Iterator[Machine]:
-    """The machine, with its waits and retry delays a thousand times shorter and the clients of each run its own."""
-    definition = definition or json.loads((ROOT / "statemachine/rotation.asl.json").read_text())
-    definition["States"]["AwaitLateStatement"]["Seconds"] = 0
+def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]:
+    """The machine, with retry delays a thousand times shorter and clients of its own."""
     config: Any = {"lambda": {"use_docker": False}, "stepfunctions": {"execute_state_machine": True}}
     environment = {
         "AWS_DEFAULT_REGION": REGION,
