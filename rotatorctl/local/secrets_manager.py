@@ -51,6 +51,7 @@ from rotatorctl.local.secrets_manager_secret import (
     SecretsManagerError,
     Version,
     describe,
+    list_versions,
     named,
     not_deleted,
     not_found,
@@ -125,7 +126,7 @@ class SecretsManager:
         """Send a failed rotation's steps all over again, as Secrets Manager does at a time of its own."""
         with self._lock:
             secret = self._usable(secret_id)
-            if not (secret.rotation_enabled and self._rotations.last_failed(secret)):
+            if not self._rotations.last_failed(secret):
                 raise LookupError(f"{secret.name} has no failed rotation to retry")
             return self._rotations.retry(secret)
 
@@ -229,9 +230,8 @@ class SecretsManager:
             vouched_for = self._vouches(secret, request.get("RotationToken"))
             token, stages = token_in(request), request.get("VersionStages") or [AWSCURRENT]
             if not holds(secret, token, value):
-                first = not secret.versions.keys() - {token}
                 version = Version(self.clock(), value, caller, vouched_for)
-                self._write(secret, token, version, [*stages, AWSCURRENT] if first else stages)
+                self._write(secret, token, version, stages if secret.versions else [*stages, AWSCURRENT])
             return named(secret, VersionId=token, VersionStages=secret.stages_of(token))
 
     def update_secret(self, *, caller: str | None = None, **request: Any) -> Answer:
@@ -269,14 +269,7 @@ class SecretsManager:
         """ListSecretVersionIds, all on one page."""
         with self._lock:
             secret = self._view(request["SecretId"])
-            listed = [
-                {"VersionId": version_id, "CreatedDate": version.created}
-                | ({"VersionStages": stages} if (stages := secret.stages_of(version_id)) else {})
-                for version_id, version in secret.versions.items()
-                if version.value is not None
-            ]
-            wanted = [v for v in listed if "VersionStages" in v or request.get("IncludeDeprecated")]
-            return named(secret, Versions=wanted)
+            return named(secret, Versions=list_versions(secret, request.get("IncludeDeprecated", False)))
 
     # Rotation
 

@@ -32,7 +32,7 @@ class Silences:
     """What Secrets Manager does where its documentation does not say. No combination is known to be AWS's."""
 
     same_token_on_retry: bool = True
-    """A retry keeps its ClientRequestToken. Otherwise the old AWSPENDING label goes and it gets a new one."""
+    """A retry keeps its ClientRequestToken. Otherwise it gets a new one, which takes AWSPENDING over."""
 
     same_rotation_token_on_retry: bool = False
     """A retry keeps its RotationToken. Otherwise it gets a new one, and the old one is refused."""
@@ -128,10 +128,9 @@ class Rotations:
         last = self._last(secret)
         token = secret.pending_elsewhere() or (last.token if last else "")
         if not self.silences.same_token_on_retry:
-            secret.detach(AWSPENDING, token)
             token = str(uuid.uuid4())
             self._register(secret, token)
-        elif self.silences.retry_restores_pending and not secret.is_current(token):
+        elif self.silences.retry_restores_pending:
             self._register(secret, token)
         keeps = self.silences.same_rotation_token_on_retry
         rotation_token = last.rotation_token if last and keeps else str(uuid.uuid4())
@@ -167,8 +166,10 @@ class Rotations:
     def wait(self, secret: Secret, timeout: float) -> Rotation | None:
         """Join the secret's rotations. Raises TimeoutError, or what `invoke` raised but FunctionError."""
         deadline = time.monotonic() + timeout
-        rotations = list(self.by_secret.get(secret.arn, []))
-        for rotation in rotations:
+        ended = 0
+        while len(rotations := self._all(secret)) > ended:
+            rotation = rotations[ended]
+            ended += 1
             assert rotation.thread is not None
             rotation.thread.join(max(0.0, deadline - time.monotonic()))
             if rotation.thread.is_alive():
@@ -177,16 +178,18 @@ class Rotations:
                 raise rotation.crash
         return rotations[-1] if rotations else None
 
+    def _all(self, secret: Secret) -> list[Rotation]:
+        with self.lock:
+            return list(self.by_secret.get(secret.arn, []))
+
     def _open(self, secret: Secret) -> list[Rotation]:
         """Every attempt that runs, and the last one if it failed and can be retried."""
         last = self._last(secret)
-        rotations = self.by_secret.get(secret.arn, [])
-        return [r for r in rotations if r.outcome is None or (r is last and r.outcome == "RotationFailed")]
+        to_be_retried = [last] if last and last.outcome == "RotationFailed" else []
+        return [rotation for rotation in self._all(secret) if rotation.outcome is None] + to_be_retried
 
     def _last(self, secret: Secret) -> Rotation | None:
-        """The last attempt to rotate, or a test of the configuration that still runs."""
-        rotations = self.by_secret.get(secret.arn, [])
-        return next((r for r in reversed(rotations) if r.outcome is None or not r.is_test), None)
+        return next(reversed(self._all(secret)), None)
 
     def _register(self, secret: Secret, token: str) -> None:
         secret.attach([AWSPENDING], token)

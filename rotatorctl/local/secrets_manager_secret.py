@@ -120,6 +120,17 @@ class Secret:
         self.next_rotation = now + interval if self.rotation_enabled and interval else None
 
 
+def list_versions(secret: Secret, deprecated: bool) -> list[Answer]:
+    """ListSecretVersionIds' entries: versions that have a value and a label, or on request no label."""
+    listed = []
+    for version_id, version in secret.versions.items():
+        stages = secret.stages_of(version_id)
+        if version.value is not None and (stages or deprecated):
+            entry = {"VersionId": version_id, "CreatedDate": version.created}
+            listed.append(entry | ({"VersionStages": stages} if stages else {}))
+    return listed
+
+
 def _interval(rules: dict[str, Any]) -> timedelta | None:
     if days := rules.get("AutomaticallyAfterDays"):
         return timedelta(days=days)

@@ -372,6 +372,12 @@ def test_awscurrent_can_be_moved_but_not_removed(model: SecretsManager) -> None:
         model.update_secret_version_stage(SecretId="app", VersionStage="AWSCURRENT", RemoveFromVersionId=A)
 
 
+def test_a_label_change_names_at_least_one_version(model: SecretsManager) -> None:
+    """botocore 1.43, UpdateSecretVersionStageRequest: a label moves to a version, from one, or both."""
+    with refused("InvalidParameterException"):
+        model.update_secret_version_stage(SecretId="app", VersionStage="MINE")
+
+
 def test_a_label_moves_only_to_a_version_that_exists(model: SecretsManager) -> None:
     """botocore 1.43, UpdateSecretVersionStage: ResourceNotFoundException."""
     with refused("ResourceNotFoundException"):
@@ -591,6 +597,28 @@ def test_a_rate_gives_the_next_date_and_a_cron_expression_is_kept(
     assert described.get("NextRotationDate") == (NOW + timedelta(days=days) if days else None)
 
 
+def test_a_value_written_by_hand_counts_as_a_rotation(model: SecretsManager) -> None:
+    """botocore 1.43, RotationRulesType.AutomaticallyAfterDays: it "is considered a valid rotation"."""
+    rotate(model, RotationRules={"AutomaticallyAfterDays": 30})
+    model.clock = lambda: NOW + timedelta(days=5)
+
+    put(model, C)
+
+    described = model.describe_secret(SecretId="app")
+    assert described["NextRotationDate"] == NOW + timedelta(days=35)
+    assert described["LastRotatedDate"] == NOW
+
+
+def test_a_rotation_without_rules_keeps_those_stored(model: SecretsManager) -> None:
+    """botocore 1.43, RotateSecret: it starts "with the values already stored in the secret"."""
+    rotate(model, RotationRules={"AutomaticallyAfterDays": 30})
+
+    model.rotate_secret(SecretId="app", ClientRequestToken=C)
+
+    assert ended(model).function_arn == FUNCTION
+    assert model.describe_secret(SecretId="app")["RotationRules"] == {"AutomaticallyAfterDays": 30}
+
+
 def test_rules_have_days_or_an_expression_but_not_both(model: SecretsManager) -> None:
     """botocore 1.43, RotationRulesType.AutomaticallyAfterDays: "but not both"."""
     with refused("InvalidParameterException"):
@@ -651,7 +679,7 @@ def test_a_retry_sends_the_whole_sequence_again(any_model: SecretsManager, funct
 
 @pytest.mark.parametrize("same", [True, False])
 def test_a_retry_keeps_its_token_or_gets_a_new_one(function: Function, same: bool) -> None:
-    """Silence. The old AWSPENDING label goes first when the token is new."""
+    """Silence. A new token takes AWSPENDING from the old one."""
     model = make(function, Silences(same_token_on_retry=same))
     function.instead["setSecret"] = fail
     rotate(model)
@@ -688,9 +716,11 @@ def test_a_retry_restores_a_removed_pending_label_or_goes_on_without(
     function.instead["setSecret"] = fail
     rotate(model)
     model.update_secret_version_stage(SecretId="app", VersionStage="AWSPENDING", RemoveFromVersionId=B)
+    function.instead["createSecret"] = ok
 
     assert retry(model).token == B
     assert stages(model).get(B) == (["AWSPENDING"] if restores else None)
+    assert model.get_secret_value(SecretId="app", VersionId=B)["SecretString"] == f"value of {B}"
 
 
 def test_a_retry_can_come_by_itself(function: Function) -> None:
@@ -712,6 +742,16 @@ def test_only_a_failed_rotation_can_be_retried(model: SecretsManager) -> None:
 
     with pytest.raises(LookupError, match="no failed rotation"):
         model.retry("app")
+
+
+def test_a_create_secret_that_writes_nothing_is_followed_by_set_secret(
+    model: SecretsManager,
+    function: Function,
+) -> None:
+    """Silence: Secrets Manager is known to look at who wrote the version, not at whether anybody did."""
+    function.instead |= {"createSecret": ok, "setSecret": fail}
+
+    assert [step for step, _ in rotate(model).steps] == STEPS[:2]
 
 
 def test_rotation_fails_if_finish_secret_did_not_move_awscurrent(
@@ -899,6 +939,22 @@ def test_a_new_version_by_hand_abandons_the_rotation(
         any_model.retry("app")
 
 
+def test_an_abandoned_rotation_does_not_fail_as_well(model: SecretsManager, function: Function) -> None:
+    """Silence: the function that was running at that moment may still answer with an error."""
+
+    def overtaken(event: dict[str, str]) -> None:
+        put(model, C)
+        fail(event)
+
+    function.instead["setSecret"] = overtaken
+
+    rotation = rotate(model)
+
+    assert rotation.outcome == "RotationAbandoned"
+    assert rotation.steps[-1] == ("setSecret", "setSecret went wrong")
+    assert event_names(model) == ["RotationStarted", "RotationAbandoned"]
+
+
 def test_a_failed_rotation_is_abandoned_too(model: SecretsManager, function: Function) -> None:
     """https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html,
     RotationAbandoned: "to allow future rotations to succeed"."""
@@ -933,6 +989,21 @@ def test_cancelling_turns_rotation_off_and_leaves_awspending(
     with refused("InvalidRequestException"):
         rotate(any_model, C)
     assert len(any_model.rotations("app")) == 1
+
+
+def test_a_cancelled_secret_has_no_dates_and_no_retry(model: SecretsManager, function: Function) -> None:
+    """botocore 1.43, DescribeSecretResponse.LastRotatedDate: null if "rotation has been disabled"."""
+    rotate(model, RotationRules={"AutomaticallyAfterDays": 1})
+    function.instead["setSecret"] = fail
+    rotate(model, C)
+
+    model.cancel_rotate_secret(SecretId="app")
+    put(model, "d" * 32)
+
+    described = model.describe_secret(SecretId="app")
+    assert not {"LastRotatedDate", "NextRotationDate"} & described.keys()
+    with pytest.raises(LookupError):
+        model.retry("app")
 
 
 def test_a_function_that_is_replaced_midway_gets_the_remaining_steps(
@@ -982,8 +1053,18 @@ def test_rotate_immediately_false_runs_test_secret_alone(function: Function, has
     assert seen == [{A: ["AWSCURRENT"], B: ["AWSPENDING"]}, *(["first"] if has_value else [])]
     assert rotation.steps == [("testSecret", None)]
     assert stages(model) == {A: ["AWSCURRENT"]}
+    with refused("ResourceNotFoundException"):
+        model.get_secret_value(SecretId="app", VersionId=B)
     assert event_names(model) == ["TestRotationStarted", "TestRotationSucceeded"]
     assert model.describe_secret(SecretId="app")["RotationEnabled"] is True
+
+
+def test_a_new_version_by_hand_does_not_abandon_a_test(model: SecretsManager, function: Function) -> None:
+    """Silence: RotationAbandoned is described for a rotation, and there is no event TestRotationAbandoned."""
+    function.instead["testSecret"] = lambda event: void(put(model, C))
+
+    assert rotate(model, RotateImmediately=False).outcome == "TestRotationSucceeded"
+    assert stages(model) == {A: ["AWSPREVIOUS"], C: ["AWSCURRENT"]}
 
 
 def test_a_failed_test_leaves_nothing_behind_and_is_not_retried(
@@ -1043,6 +1124,8 @@ def test_a_promotion_removes_awspending_or_leaves_it(function: Function, removes
     it."""
     model = make(function, Silences(promotion_removes_pending=removes))
     put(model, B, VersionStages=["AWSPENDING"])
+    model.update_secret_version_stage(SecretId="app", VersionStage="MINE", MoveToVersionId=B)
+    assert stages(model)[B] == ["AWSPENDING", "MINE"]
 
     promote(model, B)
 
