@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rotation.call import Call
-from rotation.errors import RotationFailedError, StageConflictError
+from rotation.errors import RotationFailedError, StageConflictError, UnavailableError
 from rotation.executions import Execution, Executions, attempt_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROLL_BACK, ROTATE, TEST, Json
 from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, error_message
@@ -45,10 +45,14 @@ def recover(execution_arn: str) -> None:
     """Start mode RollBack for an attempt that ended without its own: timed out, stopped, or broken by States.Runtime.
 
     Nothing to do for an attempt that told people, one that a newer one follows, and executions of the other modes.
+    Raises UnavailableError while DescribeExecution, which is eventually consistent, does not know of the end yet:
+    Lambda calls the function again, since EventBridge calls it asynchronously.
     """
     executions = Executions()
     ended = executions.at(execution_arn)
-    if ended is None or not ended.ended or ended.succeeded or ended.reported or ended.input["Mode"] != ROTATE:
+    if ended is None or not ended.ended:
+        raise UnavailableError(f"the end of {execution_arn} is not to be seen yet")
+    if ended.succeeded or ended.reported or ended.input["Mode"] != ROTATE:
         return
     attempts = Attempts(ended.input["SecretId"], ended.input["ClientRequestToken"])
     if attempts.latest_is(ended) and not executions.last_events(execution_arn).verdict:
@@ -72,7 +76,8 @@ class Attempts:
         if description.carries(self._token, AWSCURRENT):
             return
         latest = self._executions.latest(ROTATE, self._secret_id, self._token)
-        self._require_pending(description, latest)
+        _refuse_rejected_value(latest)
+        self._require_pending(description)
         if latest is None:
             self._join(self._first(step))
         elif step == "createSecret" and latest.ended:
@@ -93,13 +98,11 @@ class Attempts:
         body = self._body(ROLL_BACK, ended.attempt, previous, failure)
         return self._executions.start(f"{ended.name}-rollback", body)
 
-    def _require_pending(self, description: Description, latest: Execution | None) -> None:
-        if description.carries(self._token, AWSPENDING) and description.rotation_enabled:
-            return
-        if latest and latest.reported and latest.verdict["Report"]["PendingRemoved"]:
-            raise RotationFailedError(words(latest.verdict["Report"]))
+    def _require_pending(self, description: Description) -> None:
         if not description.rotation_enabled:
             raise StageConflictError("rotation is not turned on for this secret")
+        if description.carries(self._token, AWSPENDING):
+            return
         raise StageConflictError(
             f"version {self._token} is not labelled AWSPENDING; Secrets Manager starts a rotation with "
             f"aws secretsmanager rotate-secret --secret-id {self._secret_id}"
@@ -180,3 +183,9 @@ class Attempts:
             "Ended": ended,
             "RotationToken": self._rotation_token if mode == ROTATE else "",
         }
+
+
+def _refuse_rejected_value(latest: Execution | None) -> None:
+    """The service refused this token's value for good: its report is given again, and nothing runs."""
+    if latest and latest.reported and latest.verdict["Report"]["PendingRemoved"]:
+        raise RotationFailedError(words(latest.verdict["Report"]))

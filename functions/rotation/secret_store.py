@@ -69,6 +69,11 @@ class SecretStore:
                 answer = _client().get_secret_value(SecretId=self._secret_id, VersionId=version, **named)
             except _client().exceptions.ResourceNotFoundException:
                 return None
+            except _client().exceptions.InvalidRequestException:
+                # A version that does not carry the stage (AWS documents no code for it), or a secret that is scheduled
+                # for deletion, for which describing it raises.
+                self.describe()
+                return None
         if "SecretString" not in answer:
             raise InvalidSecretError("the secret's value is binary; this rotator rotates text values only")
         conceal(answer["SecretString"])

@@ -113,6 +113,8 @@ class Machine:
         """What the EventBridge rule does when an execution has timed out, was stopped, or failed."""
         event = json.loads((ROOT / "events/eventbridge/execution_aborted.json").read_text())
         event["detail"] |= {"executionArn": arn}
+        while self.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING":
+            time.sleep(0.02)
         importlib.import_module("rotate").handler(event, Context(self.seconds))
 
     def settle(self) -> None:

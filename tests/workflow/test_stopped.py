@@ -97,8 +97,8 @@ def test_a_stop_is_rolled_back_when_nobody_waits_for_the_execution(world: World)
     world.machine.execution_ended(arn)
     world.machine.settle()
 
-    assert world.logs_in(world.old)
     assert world.outcomes() == ["ABORTED", "rolled back"]
+    assert world.logs_in(world.old)
     assert world.subjects() == ["Rotation failed, the old credential is restored"]
 
 

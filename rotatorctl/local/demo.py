@@ -1,0 +1,249 @@
+"""`make demo`: a real password rotated by the deployed state machine, a failed rotation put right, and the mails.
+
+PostgreSQL, the state machine and the six functions are real; AWS is played on this machine (see docs/architecture.md).
+"""
+
+import json
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rotatorctl.local.servers import PostgreSQL
+from rotatorctl.local.stack import STACK_NAME, OfflineStack
+
+_USER, _SECRET, _MAIL = "orders", "shop/orders-db", "platform-team@example.com"
+# Waits and delays before a retry pass five times as fast as on AWS, so that nobody has to wait for the story.
+_WAIT_SCALE = 0.2
+_POLL_SECONDS = 0.1
+
+
+@dataclass
+class Demo:
+    """The story's world: the deployed stack, the database, the secret of one application."""
+
+    stack: OfflineStack
+    database: PostgreSQL
+    arn: str = ""
+    _told: int = 0
+    _passwords: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def create_secret(self) -> None:
+        """An application's user on the database, and its secret."""
+        password = secrets.token_urlsafe(18)
+        self.database.create_user(_USER, password)
+        value = {
+            "engine": "postgres",
+            "host": "127.0.0.1",
+            "port": self.database.port,
+            "username": _USER,
+            "password": password,
+        }
+        self.arn = self.stack.secrets.create_secret(Name=_SECRET, SecretString=json.dumps(value))["ARN"]
+        self._passwords["the first password"] = password
+        say(f"database user {_USER!r} and secret {_SECRET!r}; nothing was added to any IAM policy for it")
+
+    def rotate(self) -> None:
+        """RotateSecret, as the console's Rotate button sends it."""
+        say("aws secretsmanager rotate-secret", "$ ")
+        self.stack.secrets.rotate_secret(
+            SecretId=self.arn,
+            RotationLambdaARN=self.stack.outputs["RotationFunctionArn"],
+            RotationRules={"AutomaticallyAfterDays": 30},
+        )
+        self.watch()
+
+    def retry(self) -> None:
+        """What Secrets Manager does by itself after a failed rotation."""
+        say("Secrets Manager retries the rotation, with the same new value")
+        self.stack.model.retry(self.arn)
+        self.watch()
+
+    def watch(self) -> None:
+        """Print each state as the execution enters it, until Secrets Manager has its answer."""
+        rotation = self.stack.model.rotations(self.arn)[-1]
+        started, seen = time.monotonic(), 0
+        executions_before = len(self._executions())
+        while True:
+            ended = rotation.outcome is not None and not self._running()
+            for line in self._news()[seen:]:
+                say(f"{time.monotonic() - started:6.1f} s  {line}")
+                seen += 1
+            if ended and len(self._executions()) >= executions_before:
+                break
+            time.sleep(_POLL_SECONDS)
+        say(f"{time.monotonic() - started:6.1f} s  Secrets Manager: {rotation.outcome}")
+
+    def prove(self, expected: dict[str, bool]) -> None:
+        """Log in from a process of its own with passwords that are known by what they were; compare with `expected`."""
+        for name, works in expected.items():
+            logged_in = self._client_logs_in(self._passwords[name])
+            say(f"client process {'logs in with ' if logged_in else 'is refused with'} {name}")
+            if logged_in != works:
+                raise SystemExit(f"the demo failed: {name} should {'' if works else 'not '}log in")
+
+    def remember(self, name: str, stage: str) -> None:
+        value = self.stack.secrets.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"]
+        self._passwords[name] = json.loads(value)["password"]
+
+    def show_labels(self) -> None:
+        stages = self.stack.secrets.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
+        for version, labels in stages.items():
+            say(f"version {version}: {', '.join(labels)}")
+
+    def show_mail(self) -> None:
+        """Print the mails that arrived since the last call, as the subscriber of the topic got them."""
+        mails = self.stack.mails[self._told :]
+        self._told += len(mails)
+        for mail in mails:
+            say(f"To: {mail['To']}", "| ")
+            say(f"Subject: {mail['Subject']}", "| ")
+            for line in ["", *mail.get_content().rstrip().split("\n")]:
+                say(line, "| ")
+
+    def throttle(self, concurrency: int | None) -> None:
+        """Give function FinishSecret a reserved concurrency, or take it away: 0 means that no call gets through."""
+        name = self._function("FinishSecretFunction")
+        if concurrency is None:
+            self.stack.client("lambda").delete_function_concurrency(FunctionName=name)
+        else:
+            self.stack.client("lambda").put_function_concurrency(
+                FunctionName=name, ReservedConcurrentExecutions=concurrency
+            )
+
+    def _client_logs_in(self, password: str) -> bool:
+        value = json.loads(self.stack.secrets.get_secret_value(SecretId=self.arn)["SecretString"])
+        credentials = value | {"password": password, "ca": self.database.ca_pem}
+        command = [sys.executable, "-m", "rotatorctl.local.login"]
+        client = subprocess.run(command, input=json.dumps(credentials), text=True, check=False)
+        return client.returncode == 0
+
+    def _function(self, logical_id: str) -> str:
+        resource = self.stack.client("cloudformation").describe_stack_resource(
+            StackName=STACK_NAME, LogicalResourceId=logical_id
+        )
+        return resource["StackResourceDetail"]["PhysicalResourceId"]
+
+    def _executions(self) -> list[Any]:
+        machine = self.stack.outputs["StateMachineArn"]
+        listed = self.stack.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+        return sorted(listed, key=lambda execution: execution["startDate"])
+
+    def _running(self) -> bool:
+        return any(execution["status"] == "RUNNING" for execution in self._executions())
+
+    def _news(self) -> list[str]:
+        if not (executions := self._executions()):
+            return []
+        history = self.stack.client("stepfunctions").get_execution_history(
+            executionArn=executions[-1]["executionArn"], maxResults=1000
+        )
+        return [line for event in history["events"] if (line := _line(event))]
+
+
+def _line(event: Any) -> str:
+    if entered := event.get("stateEnteredEventDetails"):
+        return str(entered["name"])
+    if failed := event.get("taskFailedEventDetails"):
+        return f"    failed: {failed['error']}"
+    return ""
+
+
+def say(text: str, prefix: str = "  ") -> None:
+    print(f"{prefix}{text}", flush=True)
+
+
+def chapter(title: str) -> None:
+    print(f"\n== {title}", flush=True)
+
+
+def tell(demo: Demo) -> None:
+    """The whole story, from the first rotation to the mail that says recovered."""
+    chapter("A rotation that works")
+    demo.rotate()
+    demo.remember("the second password (AWSCURRENT)", "AWSCURRENT")
+    demo.prove({"the second password (AWSCURRENT)": True, "the first password": False})
+    demo.show_labels()
+
+    chapter("A rotation that fails after the database has changed")
+    say("function FinishSecret gets no concurrency any more, as on a day when another team uses up the account's")
+    demo.throttle(0)
+    demo.rotate()
+    demo.show_mail()
+    demo.remember("the third password (AWSPENDING)", "AWSPENDING")
+    demo.prove({"the second password (AWSCURRENT)": True, "the third password (AWSPENDING)": False})
+    demo.show_labels()
+
+    chapter("The cause is mended")
+    demo.throttle(None)
+    demo.retry()
+    demo.show_mail()
+    demo.prove({"the third password (AWSPENDING)": True, "the second password (AWSCURRENT)": False})
+    demo.show_labels()
+    chapter("Done")
+
+
+def run(keep: bool) -> None:
+    """Set the world up, tell the story, take everything down; with `keep` only once a signal asks for it."""
+    started = time.monotonic()
+    with ExitStack() as world:
+        chapter("Set-up")
+        say("starting a PostgreSQL with TLS")
+        database = world.enter_context(PostgreSQL.started())
+        say("starting the AWS emulator, sam build, sam deploy")
+        parameters = {"AlertEmail": _MAIL, "PrivateCaCertificate": database.ca_pem}
+        stack = world.enter_context(OfflineStack.started(wait_scale=_WAIT_SCALE, parameters=parameters))
+        demo = Demo(stack, database)
+        demo.create_secret()
+        tell(demo)
+        say(f"{time.monotonic() - started:.0f} s, everything included")
+        if keep:
+            _leave_up(demo)
+
+
+def _leave_up(demo: Demo) -> None:
+    chapter("The stack is up; talk to it with the AWS CLI")
+    for name, value in demo.stack.environment.items():
+        if name.startswith("AWS_"):
+            say(f"export {name}={shlex.quote(value)}")
+    say(f"aws secretsmanager describe-secret --secret-id {_SECRET}")
+    say(f"aws stepfunctions list-executions --state-machine-arn {demo.stack.outputs['StateMachineArn']}")
+    say(f"kill {os.getpid()}    # takes it down")
+    # The reader of our output, which waits for its end, may go.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    signal.pause()
+
+
+def _run_detached() -> int:
+    """Run the demo in a process that outlives this one, and pass on what it prints until it has told the story."""
+    with tempfile.TemporaryFile() as complaints:
+        command = [sys.executable, "-m", "rotatorctl.local.demo", "--stay"]
+        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True)
+        assert demo.stdout is not None
+        try:
+            for line in demo.stdout:
+                sys.stdout.buffer.write(line)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            demo.terminate()
+        complaints.seek(0)
+        sys.stderr.buffer.write(complaints.read())
+    return demo.poll() or 0
+
+
+if __name__ == "__main__":
+    if os.environ.get("KEEP") == "1" and "--stay" not in sys.argv:
+        sys.exit(_run_detached())
+    try:
+        run(keep="--stay" in sys.argv)
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; everything was taken down")

@@ -1,0 +1,38 @@
+"""A client of its own: one log-in to PostgreSQL, as an application would do it.
+
+Run as `python -m rotatorctl.local.login` with host, port, user, password and CA as JSON on standard input, so that the
+password is no process argument. Exit code 0 if the server lets it in, 1 if it refuses the password.
+"""
+
+import json
+import ssl
+import sys
+from typing import Any
+
+import pg8000.native
+
+_REFUSED = "28P01"
+
+
+def logs_in(credentials: dict[str, Any]) -> bool:
+    """Whether the server accepts the credentials. Any other trouble than a refusal is raised."""
+    try:
+        connection = pg8000.native.Connection(
+            credentials["username"],
+            host=credentials["host"],
+            port=credentials["port"],
+            database="postgres",
+            password=credentials["password"],
+            ssl_context=ssl.create_default_context(cadata=credentials["ca"]),
+            timeout=10,
+        )
+    except pg8000.native.DatabaseError as error:
+        if error.args[0].get("C") != _REFUSED:
+            raise
+        return False
+    connection.close()
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(0 if logs_in(json.load(sys.stdin)) else 1)
