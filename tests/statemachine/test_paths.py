@@ -1,0 +1,238 @@
+"""Each path through the state machine, by the test cases of mock_config.json: states entered, end, who is told.
+
+RollBack's answers are shared by the cases, so the step and error in a report need not be those of its case.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from rotation.model import Request
+from rotation.outcome import ROTATED, Failure, Finding
+from rotation.report import NOTHING_TOLD, previous_of, verdict, words
+from tests.statemachine.conftest import CASES, CONFIG, DEFINITION, ROOT, Machine, Run, answers
+from tests.statemachine.diagram import transitions
+
+STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret")
+ENDS = {
+    "RotationSucceeded": ("SUCCEEDED", ""),
+    "RotationFailed": ("FAILED", "RotationFailedError"),
+    "RollbackFailed": ("FAILED", "RollbackFailedError"),
+    "AlertFailed": ("FAILED", "AlertFailedError"),
+}
+TOLD_UNTOUCHED = {"Told": True, "Key": "untouched/AWSCURRENT"}
+TOLD_UNKNOWN = {"Told": True, "Key": "needs a person/unknown"}
+NOT_LOOKED = ("RollBack", "DescribeRollbackFailure")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The states after SelectMode, the status and error at the end, and what differs in the input."""
+
+    path: tuple[str, ...]
+    end: tuple[str, str]
+    mode: str = "rotate"
+    previous: dict[str, Any] = field(default_factory=dict)
+
+
+def silent(*path: str, end: str, **body: Any) -> Expected:
+    """Nobody is told."""
+    return Expected((*path, "ShouldTell", "SelectEnd", end), ENDS[end], **body)
+
+
+def told(*path: str, end: str, **body: Any) -> Expected:
+    """People are told before the end."""
+    return Expected((*path, "ShouldTell", "ComposeAlert", "Alert", "SelectEnd", end), ENDS[end], **body)
+
+
+def unsent(*path: str) -> Expected:
+    """People were to be told and could not be."""
+    return Expected((*path, "ShouldTell", "ComposeAlert", "Alert", "AlertFailed"), ENDS["AlertFailed"])
+
+
+def only_logging_in(status: str, error: str = "") -> Expected:
+    """Mode Test: nothing changes, nobody is told."""
+    return Expected(("TestCurrent",), (status, error), mode="test")
+
+
+def failed_in(step: str, *then: str) -> tuple[str, ...]:
+    return (*STEPS[: STEPS.index(step) + 1], *then)
+
+
+EXPECTED = {
+    "Rotated": silent(*STEPS, end="RotationSucceeded"),
+    "RotatedAfterRetries": silent(*STEPS, end="RotationSucceeded"),
+    "RecoveredAfterPeopleWereTold": told(*STEPS, end="RotationSucceeded", previous=TOLD_UNTOUCHED),
+    **{f"{step}Fails": told(*failed_in(step, "RollBack"), end="RotationFailed") for step in STEPS},
+    **{f"{step}StaysUnavailable": told(*failed_in(step, "RollBack"), end="RotationFailed") for step in STEPS},
+    **{
+        f"{step}GivesNoAnswer": told(*failed_in(step, "AwaitLateStatement", "RollBack"), end="RotationFailed")
+        for step in STEPS
+    },
+    "FinishSecretGivesNoAnswerButHasPromoted": silent(
+        *failed_in("FinishSecret", "AwaitLateStatement", "RollBack"), end="RotationSucceeded"
+    ),
+    "RollBackNeedsAPerson": told(*failed_in("SetSecret", "RollBack"), end="RollbackFailed"),
+    "RollBackOutlastsAFailover": told(*failed_in("TestSecret", "RollBack"), end="RotationFailed"),
+    "RollBackCannotLook": told(*failed_in("SetSecret", "AwaitLateStatement", *NOT_LOOKED), end="RollbackFailed"),
+    "RollBackCannotLookAgain": silent(
+        *failed_in("SetSecret", "AwaitLateStatement", *NOT_LOOKED), end="RollbackFailed", previous=TOLD_UNKNOWN
+    ),
+    "PeopleAreNotToldTwice": silent(*failed_in("SetSecret", "RollBack"), end="RotationFailed", previous=TOLD_UNTOUCHED),
+    "PeopleAreToldOfAChange": told(*failed_in("SetSecret", "RollBack"), end="RollbackFailed", previous=TOLD_UNTOUCHED),
+    "AlertIsPublishedAtTheFourthAttempt": told(*failed_in("SetSecret", "RollBack"), end="RotationFailed"),
+    "AlertFails": unsent(*failed_in("SetSecret", "RollBack")),
+    "AlertFailsAndNobodyCouldLook": unsent(*failed_in("SetSecret", *NOT_LOOKED)),
+    "CurrentLogsIn": only_logging_in("SUCCEEDED"),
+    "CurrentIsRefused": only_logging_in("FAILED", "LoginRefusedError"),
+    "CurrentStaysUnavailable": only_logging_in("FAILED", "UnavailableError"),
+    "StoppedBeforeAnythingChanged": told("AwaitLateStatement", "RollBack", end="RotationFailed", mode="roll_back"),
+    "StoppedAfterThePromotion": silent("AwaitLateStatement", "RollBack", end="RotationSucceeded", mode="roll_back"),
+    "StoppedAndNobodyCanLook": told("AwaitLateStatement", *NOT_LOOKED, end="RollbackFailed", mode="roll_back"),
+}
+
+
+type Runner = Callable[[str], Run]
+
+
+@pytest.fixture(scope="module")
+def run(machine: Machine) -> Runner:
+    """Runs a case, once for all tests."""
+
+    @cache
+    def once(case: str) -> Run:
+        body = json.loads((ROOT / "events/executions" / f"{EXPECTED[case].mode}.json").read_text())
+        body["Previous"] |= EXPECTED[case].previous
+        return machine.run(case, body)
+
+    return once
+
+
+def reported(case: str) -> Any:
+    """The verdict that a function gives in this case; None if there is none."""
+    last = [sequence[-1] for state, sequence in answers(case).items() if state in ("FinishSecret", "RollBack")][-1:]
+    return last[0]["Return"]["Payload"] if last and "Return" in last[0] else None
+
+
+def test_every_case_of_the_file_has_an_expectation() -> None:
+    assert set(CASES) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_case_goes_its_path_to_its_end(run: Runner, case: str) -> None:
+    expected = EXPECTED[case]
+
+    execution = run(case)
+
+    assert execution.path == ["Begin", "SelectMode", *expected.path]
+    assert (execution.status, execution.error) == expected.end
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_answer_of_a_case_is_used_and_no_further_one_asked_for(run: Runner, case: str) -> None:
+    calls = Counter(state for state, _ in run(case).given)
+
+    assert calls == {state: len(sequence) for state, sequence in answers(case).items()}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if reported(case)])
+def test_the_last_word_is_the_report_of_the_function_that_looked(run: Runner, case: str) -> None:
+    execution, verdict = run(case), reported(case)
+
+    if execution.status == "SUCCEEDED":
+        assert execution.output == verdict["Report"]
+    else:
+        assert json.loads(execution.cause) == (verdict if execution.path[-1] == "AlertFailed" else verdict["Report"])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "ComposeAlert" in EXPECTED[case].path])
+def test_the_alert_carries_the_words_of_the_verdict_to_mail_and_to_machines(run: Runner, case: str) -> None:
+    (*_, (state, parameters)) = run(case).given
+
+    assert state == "Alert"
+    text = json.loads(parameters["Message"])
+    body = json.loads(text["default"])
+    attributes = {name: each["StringValue"] for name, each in parameters["MessageAttributes"].items()}
+    assert set(text) == {"default", "email"}
+    assert 0 < len(parameters["Subject"]) < 100
+    assert attributes["AlertId"] == body["alertId"]
+    assert all(attributes.values())
+    if verdict := reported(case):
+        assert body == verdict["Alert"]["Body"]
+        assert text["email"] == verdict["Alert"]["Email"]
+        assert parameters["Subject"] == verdict["Alert"]["Subject"]
+
+
+@pytest.mark.parametrize(
+    ("case", "step", "error"),
+    [
+        ("RollBackCannotLook", "after CreateSecret", "States.Timeout"),
+        ("StoppedAndNobodyCanLook", "after none", "Execution.ABORTED"),
+    ],
+)
+def test_when_nobody_could_look_the_state_alone_says_what_is_known(
+    run: Runner, case: str, step: str, error: str
+) -> None:
+    execution = run(case)
+    (*_, (_, parameters)) = execution.given
+
+    report = json.loads(execution.cause)
+    assert (report["Outcome"], report["Working"]) == ("needs a person", "unknown")
+    assert (report["Step"], report["Error"]) == (step, error)
+    assert words(report)
+    assert previous_of({"Report": report, "Alert": {}}, True)["Key"] == report["Key"]
+    mail = json.loads(parameters["Message"])["email"]
+    assert error in mail
+    assert "Runtime.ImportModuleError" in mail
+    assert f"rotate-secret --secret-id {report['SecretId']}" in mail
+    assert report["Execution"] in mail
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_rotation_token_is_given_to_create_secret_alone(run: Runner, case: str) -> None:
+    token = json.loads((ROOT / "events/executions/rotate.json").read_text())["RotationToken"]
+
+    given = {state for state, parameters in run(case).given if token in json.dumps(parameters)}
+
+    assert given == {state for state in run(case).path if state == "CreateSecret"}
+
+
+def test_the_cases_take_every_transition_of_the_machine(run: Runner) -> None:
+    taken = {step for case in CASES for step in pairwise(run(case).path)}
+
+    assert taken == transitions(DEFINITION)
+
+
+def test_the_file_mocks_task_states_with_answers_that_exist_and_are_used() -> None:
+    tasks = {name for name, state in DEFINITION["States"].items() if state["Type"] == "Task"}
+
+    assert {state for case in CASES.values() for state in case} == tasks
+    assert {name for case in CASES.values() for name in case.values()} == set(CONFIG["MockedResponses"])
+
+
+@pytest.mark.parametrize("name", CONFIG["MockedResponses"])
+def test_the_attempts_of_an_answer_are_numbered_without_a_gap(name: str) -> None:
+    numbers: list[int] = []
+    for attempts in CONFIG["MockedResponses"][name]:
+        first, _, last = attempts.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_mocked_verdict_has_only_keys_of_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSOLE_URL", "https://console.example/executions")
+    request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "")
+    real = verdict(request, Finding(ROTATED), Failure())
+
+    for mocked in [reported(case) for case in CASES if reported(case)]:
+        assert mocked.keys() == real.keys()
+        assert mocked["Report"].keys() == real["Report"].keys()
+        assert mocked["Alert"].keys() == real["Alert"].keys()
+        assert mocked["Alert"]["Body"].keys() <= real["Alert"]["Body"].keys()
