@@ -41,6 +41,8 @@ _ERRORS: dict[str, type[RotationError]] = {
     # "tuple concurrently updated": another session changed the same role at this moment.
     "XX000": UnavailableError,
 }
+# A role may carry settings (ALTER ROLE ... SET) that are meant for its application and would forbid ALTER ROLE here.
+_OWN_SETTINGS = "SET role = none; SET default_transaction_read_only = off"
 _SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 _SASL = (10).to_bytes(4)
 
@@ -69,9 +71,11 @@ def _login(credentials: Credentials) -> Iterator[pg.Connection]:
             sock=_socket(credentials),
             ssl_context=False,
             application_name="secret rotation",
+            startup_params={"client_encoding": "UTF8"},
         )
         try:
             connection.run(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
+            connection.run(_OWN_SETTINGS)
             yield connection
         finally:
             # A connection that broke cannot be closed politely; the error that broke it is the one to tell.
@@ -90,12 +94,13 @@ def _socket(credentials: Credentials) -> socket.socket:
         answer = plain.recv(1)
         if answer == b"S":
             return verified_context().wrap_socket(plain, server_hostname=credentials.host)
-        if answer == b"":
-            raise ConnectionError("the server closed the connection")
-        raise InvalidSecretError(
-            f"{credentials.host}:{credentials.port} does not speak TLS; turn it on there, "
-            'or put "ssl": false into the secret to send passwords in the clear'
-        )
+        if answer == b"N":
+            raise InvalidSecretError(
+                f"{credentials.host}:{credentials.port} does not speak TLS; turn it on there, "
+                'or put "ssl": false into the secret to send passwords in the clear'
+            )
+        # "E": PostgreSQL could not start a session. Nothing: it closed the connection. Else it is another service.
+        raise ConnectionError(f"asked for TLS, it answered {answer!r} instead of S or N")
     except BaseException:
         plain.close()
         raise
@@ -123,8 +128,9 @@ class _Connection(pg.Connection):  # type: ignore[misc]  # pg8000 has no types
 
 
 def _prepared(password: str) -> bytes:
+    """SASLprep as PostgreSQL does it: where the RFC refuses a password, or nothing is left of it, its bytes count."""
     try:
-        return str(saslprep(password)).encode()
+        return (saslprep(password) or password).encode()
     except ScramException:
         return password.encode()
 

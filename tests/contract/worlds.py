@@ -1,0 +1,165 @@
+"""The world of each engine: a real server, and what a test has to see and do there without the engine.
+
+A further engine is one more entry in WORLDS.
+"""
+
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, Self
+
+import pg8000.native as pg
+
+from rotation.model import Credentials
+from rotatorctl.local import servers
+from rotatorctl.local.certificates import CertificateAuthority
+from rotatorctl.local.servers import PostgreSQL
+
+
+class World(Protocol):
+    """A running server of one engine. `ca_pem` is the authority to trust, empty if the server speaks no TLS."""
+
+    @property
+    def ca_pem(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    def user(self, name: str | None = None, password: str | None = None) -> Credentials:
+        """A new user who can log in."""
+        ...
+
+    def logs_in(self, credentials: Credentials) -> bool:
+        """Whether a client that shares no code with the engine is let in."""
+        ...
+
+    def log(self) -> str:
+        """What the server has logged so far, each statement as it came."""
+        ...
+
+    def session(self, credentials: Credentials) -> AbstractContextManager[Callable[[], object]]:
+        """An open session; calling it raises if the session is dead."""
+        ...
+
+    def blocked(self, user: str) -> AbstractContextManager[None]:
+        """While the block lasts, a change of this user's password has to wait."""
+        ...
+
+    def waiting(self) -> bool:
+        """Whether a change of a password waits at this moment."""
+        ...
+
+    def full(self) -> AbstractContextManager[None]:
+        """While the block lasts, the server takes no further connection."""
+        ...
+
+
+@dataclass(frozen=True)
+class PostgresWorld:
+    """PostgreSQL; the other client is psql, that is libpq."""
+
+    server: PostgreSQL
+    ca_file: Path
+
+    @classmethod
+    @contextmanager
+    def started(cls, *, tls: bool = True, expired: bool = False) -> Iterator[Self]:
+        authority = CertificateAuthority.made()
+        certificate = authority.server_certificate(expired=expired)
+        with (
+            TemporaryDirectory() as folder,
+            PostgreSQL.started(tls=tls, authority=authority, certificate=certificate, max_connections=10) as server,
+        ):
+            ca_file = Path(folder, "ca.pem")
+            ca_file.write_text(server.ca_pem)
+            yield cls(server, ca_file)
+
+    @property
+    def ca_pem(self) -> str:
+        return self.server.ca_pem
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def user(self, name: str | None = None, password: str | None = None) -> Credentials:
+        made = Credentials(
+            username=name or f"user-{secrets.token_hex(4)}",
+            password=password or f"old-{secrets.token_urlsafe(16)}",
+            host=servers.HOST,
+            port=self.port,
+            dbname=servers.DATABASE,
+            ssl=bool(self.ca_pem),
+        )
+        self.server.create_user(made.username, made.password)
+        return made
+
+    def logs_in(self, credentials: Credentials) -> bool:
+        told = {"PGUSER": credentials.username, "PGPASSWORD": credentials.password, "PGDATABASE": credentials.dbname}
+        server = {"PGHOST": credentials.host, "PGPORT": str(credentials.port)}
+        tls = {"PGSSLMODE": "verify-full" if credentials.ssl else "disable", "PGSSLROOTCERT": str(self.ca_file)}
+        environment = {"PATH": os.environ["PATH"], **told, **server, **tls}
+        psql = [str(servers._binaries() / "psql"), "--no-psqlrc", "--command", "SELECT 1"]
+        client = subprocess.run(psql, env=environment, capture_output=True, text=True, check=False)
+        assert client.returncode == 0 or "password authentication failed" in client.stderr, client.stderr
+        return client.returncode == 0
+
+    def log(self) -> str:
+        return self.server.log()
+
+    @contextmanager
+    def session(self, credentials: Credentials) -> Iterator[Callable[[], object]]:
+        with self.server.connection(credentials.username, credentials.password) as connection:
+            yield lambda: connection.run("SELECT 1")
+
+    @contextmanager
+    def blocked(self, user: str) -> Iterator[None]:
+        """Another session has changed the role and not committed."""
+        with self.server.admin() as admin:
+            admin.run("BEGIN")
+            admin.run(f"ALTER ROLE {pg.identifier(user)} CONNECTION LIMIT 5")
+            yield
+            admin.run("ROLLBACK")
+
+    def waiting(self) -> bool:
+        [[count]] = self.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(count)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Every connection that is not kept for superusers is taken."""
+        taker = self.user()
+        with ExitStack() as taken:
+            try:
+                while True:
+                    taken.enter_context(self.server.connection(taker.username, taker.password))
+            except pg.DatabaseError as error:
+                assert error.args[0]["C"] == "53300", error
+            yield
+
+    def sql(self, *statements: str) -> Any:
+        """The last statement's rows, asked by the superuser."""
+        with self.server.admin() as admin:
+            return [admin.run(statement) for statement in statements][-1]
+
+    def verifier(self, credentials: Credentials) -> str:
+        """What the server stores for this user."""
+        [[verifier]] = self.sql(f"SELECT rolpassword FROM pg_authid WHERE rolname = {pg.literal(credentials.username)}")
+        return str(verifier)
+
+    def take_md5(self) -> None:
+        """From now on users whose verifier is md5 can log in too."""
+        with self.server.admin() as admin:
+            [[file, loaded]] = admin.run("SELECT current_setting('hba_file'), pg_conf_load_time()")
+            admin.run(f"COPY (SELECT 'hostssl all all 127.0.0.1/32 md5') TO {pg.literal(file)}")
+            admin.run("SELECT pg_reload_conf()")
+            while admin.run("SELECT pg_conf_load_time()") == [[loaded]]:
+                pass
+
+
+WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {"postgres": PostgresWorld.started}
