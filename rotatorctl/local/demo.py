@@ -14,7 +14,6 @@ import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rotatorctl.local.servers import PostgreSQL
@@ -34,6 +33,7 @@ class Demo:
     database: PostgreSQL
     arn: str = ""
     _told: int = 0
+    _finished: set[str] = field(default_factory=set)
     _passwords: dict[str, str] = field(default_factory=dict, repr=False)
 
     def create_secret(self) -> None:
@@ -68,25 +68,26 @@ class Demo:
         self.watch()
 
     def watch(self) -> None:
-        """Print each state as the execution enters it, until Secrets Manager has its answer."""
+        """Print each state as the new execution enters it, until it and Secrets Manager are done."""
         rotation = self.stack.model.rotations(self.arn)[-1]
-        started, seen = time.monotonic(), 0
-        executions_before = len(self._executions())
+        started, shown = time.monotonic(), 0
         while True:
-            ended = rotation.outcome is not None and not self._running()
-            for line in self._news()[seen:]:
+            done = rotation.outcome is not None and not self._running()
+            news = self._news()
+            for line in news[shown:]:
                 say(f"{time.monotonic() - started:6.1f} s  {line}")
-                seen += 1
-            if ended and len(self._executions()) >= executions_before:
+            shown = len(news)
+            if done:
                 break
             time.sleep(_POLL_SECONDS)
+        self._finished.update(execution["executionArn"] for execution in self._executions())
         say(f"{time.monotonic() - started:6.1f} s  Secrets Manager: {rotation.outcome}")
 
     def prove(self, expected: dict[str, bool]) -> None:
         """Log in from a process of its own with passwords that are known by what they were; compare with `expected`."""
         for name, works in expected.items():
             logged_in = self._client_logs_in(self._passwords[name])
-            say(f"client process {'logs in with ' if logged_in else 'is refused with'} {name}")
+            say(f"client process {'logs in with' if logged_in else 'is refused with'} {name}")
             if logged_in != works:
                 raise SystemExit(f"the demo failed: {name} should {'' if works else 'not '}log in")
 
@@ -141,7 +142,8 @@ class Demo:
         return any(execution["status"] == "RUNNING" for execution in self._executions())
 
     def _news(self) -> list[str]:
-        if not (executions := self._executions()):
+        executions = [each for each in self._executions() if each["executionArn"] not in self._finished]
+        if not executions:
             return []
         history = self.stack.client("stepfunctions").get_execution_history(
             executionArn=executions[-1]["executionArn"], maxResults=1000

@@ -1,4 +1,4 @@
-"""The emulator's process, started by emulator.py with the Python of .venv-emulator: ministack, and two things it lacks.
+"""The process of the emulator, run by the Python of .venv-emulator: ministack, and four things it lacks.
 
 Written against the internals of ministack 1.5.33, to which requirements/emulator.in pins it.
 """
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app
-from ministack.services import sns
+from ministack.services import lambda_svc, sns
 
 _fan_out = sns._fanout
+_throttled = lambda_svc._throttle_response
+_attributes = sns._parse_message_attributes
 _numbers = itertools.count(1)
 
 
@@ -51,7 +53,25 @@ def _deliver(mail: EmailMessage) -> None:
     unfinished.rename(unfinished.with_suffix(".eml"))
 
 
+def _throttled_by_name(*reason: Any, **named: Any) -> dict[str, Any]:
+    """A throttled function lacks an error name in ministack, and a state machine sees Lambda.Unknown.
+
+    The name: https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#bp-lambda-serviceexception
+    """
+    answer: dict[str, Any] = _throttled(*reason, **named)
+    answer["body"]["errorType"] = "Lambda.TooManyRequestsException"
+    return answer
+
+
+def _attributes_of_a_state_machine(parameters: dict[str, Any]) -> Any:
+    """A state machine's sns:publish hands its MessageAttributes over as they are in the API, and ministack drops them."""
+    given = parameters.get("MessageAttributes")
+    return given if isinstance(given, dict) else _attributes(parameters)
+
+
 if __name__ == "__main__":
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     sns._fanout = _fan_out_with_mail
+    sns._parse_message_attributes = _attributes_of_a_state_machine
+    lambda_svc._throttle_response = _throttled_by_name
     app.main()

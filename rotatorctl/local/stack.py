@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from rotatorctl.local.emulator import ACCOUNT, REGION, ROOT, emulator
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager
@@ -179,7 +180,10 @@ class OfflineStack:
         return taken
 
     def _invoke(self, function_arn: str, event: dict[str, str]) -> None:
-        answer = self.client("lambda").invoke(FunctionName=function_arn, Payload=json.dumps(event))
+        try:
+            answer = self.client("lambda").invoke(FunctionName=function_arn, Payload=json.dumps(event))
+        except ClientError as error:
+            raise FunctionError(str(error)) from error
         content = json.loads(answer["Payload"].read() or b"null")
         if "FunctionError" in answer:
             raise FunctionError(f"{content.get('errorType')}: {content.get('errorMessage')}")

@@ -1,0 +1,261 @@
+"""The deployed stack: the template as SAM deploys it, functions in processes of their own, a real PostgreSQL."""
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from rotatorctl.local.servers import PostgreSQL
+from rotatorctl.local.stack import STACK_NAME, OfflineStack
+
+MAIL = "team@example.com"
+# Seconds in which an execution of the deployed machine certainly has ended.
+PATIENCE = 60
+
+
+@dataclass
+class Deployed:
+    """The stack with a database behind it, and a queue that hears what its topic says."""
+
+    stack: OfflineStack
+    server: PostgreSQL
+    queue: str
+    mails_read: int = 0
+
+    def secret(self) -> "DeployedSecret":
+        user, password = f"app-{secrets.token_hex(4)}", secrets.token_urlsafe(18)
+        self.server.create_user(user, password)
+        value = {
+            "engine": "postgres",
+            "host": "127.0.0.1",
+            "port": str(self.server.port),
+            "username": user,
+            "password": password,
+        }
+        arn = self.stack.secrets.create_secret(Name=f"it/{user}", SecretString=json.dumps(value))["ARN"]
+        return DeployedSecret(self, arn, user, password)
+
+    def function(self, logical_id: str) -> str:
+        resources = self.stack.client("cloudformation").describe_stack_resource(
+            StackName=STACK_NAME, LogicalResourceId=logical_id
+        )
+        return str(resources["StackResourceDetail"]["PhysicalResourceId"])
+
+    def new_mails(self) -> list[Any]:
+        mails = self.stack.mails[self.mails_read :]
+        self.mails_read += len(mails)
+        return mails
+
+
+@dataclass
+class DeployedSecret:
+    deployed: Deployed
+    arn: str
+    user: str
+    old: str = field(repr=False)
+
+    def rotate(self) -> None:
+        self.deployed.stack.secrets.rotate_secret(
+            SecretId=self.arn,
+            RotationLambdaARN=self.deployed.stack.outputs["RotationFunctionArn"],
+            RotationRules={"AutomaticallyAfterDays": 30},
+        )
+
+    def outcome(self) -> str:
+        """How Secrets Manager saw the last rotation, once no execution of this secret runs any more."""
+        rotation = self.deployed.stack.model.wait(self.arn, timeout=PATIENCE)
+        assert rotation is not None
+        until(lambda: all(execution["status"] != "RUNNING" for execution in self.executions()))
+        return str(rotation.outcome)
+
+    def executions(self) -> list[dict[str, Any]]:
+        client = self.deployed.stack.client("stepfunctions")
+        listed = client.list_executions(stateMachineArn=self.deployed.stack.outputs["StateMachineArn"])["executions"]
+        described: list[Any] = [client.describe_execution(executionArn=each["executionArn"]) for each in listed]
+        own = [each for each in described if json.loads(each["input"])["SecretId"] == self.arn]
+        return sorted(own, key=lambda each: each["startDate"])
+
+    def states(self, execution: str) -> list[str]:
+        history = self.deployed.stack.client("stepfunctions").get_execution_history(
+            executionArn=execution, maxResults=1000
+        )
+        entered = [event.get("stateEnteredEventDetails") for event in history["events"]]
+        return [details["name"] for details in entered if details]
+
+    def password(self, stage: str = "AWSCURRENT") -> str:
+        value = self.deployed.stack.secrets.get_secret_value(SecretId=self.arn, VersionStage=stage)
+        return str(json.loads(value["SecretString"])["password"])
+
+    def logs_in(self, password: str) -> bool:
+        return self.deployed.server.accepts(self.user, password)
+
+
+def until(true: Any) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[Deployed]:
+    with PostgreSQL.started() as server:
+        parameters = {"AlertEmail": MAIL, "PrivateCaCertificate": server.ca_pem}
+        with OfflineStack.started(wait_scale=0.2, parameters=parameters) as stack:
+            yield Deployed(stack, server, stack.subscribe_queue(stack.outputs["AlertTopicArn"]))
+
+
+@pytest.fixture
+def secret(deployed: Deployed) -> DeployedSecret:
+    deployed.new_mails()
+    deployed.stack.take_messages(deployed.queue)
+    return deployed.secret()
+
+
+def test_the_deployed_machine_rotates_a_real_password(secret: DeployedSecret) -> None:
+    secret.rotate()
+
+    assert secret.outcome() == "RotationSucceeded"
+    assert secret.logs_in(secret.password())
+    assert not secret.logs_in(secret.old)
+    assert secret.deployed.new_mails() == []
+
+
+def test_a_failure_after_the_change_is_retried_rolled_back_mailed_once_and_recovered(secret: DeployedSecret) -> None:
+    deployed = secret.deployed
+    function = deployed.function("FinishSecretFunction")
+    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    try:
+        secret.rotate()
+        assert secret.outcome() == "RotationFailed"
+    finally:
+        deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+
+    assert json.loads(secret.executions()[0]["cause"])["Outcome"] == "rolled back"
+    assert secret.logs_in(secret.old)
+    assert not secret.logs_in(secret.password("AWSPENDING"))
+    assert_told(secret, "rolled back", "Lambda.TooManyRequestsException")
+
+    deployed.stack.model.retry(secret.arn)
+    assert secret.outcome() == "RotationSucceeded"
+    (mail,) = deployed.new_mails()
+    assert mail["Subject"].startswith("Recovered")
+    assert not secret.logs_in(secret.old)
+
+
+def assert_told(secret: DeployedSecret, outcome: str, error: str) -> None:
+    """One mail for a person, and one message with the same for machines."""
+    (mail,) = secret.deployed.new_mails()
+    (message,) = secret.deployed.stack.take_messages(secret.deployed.queue)
+    body = json.loads(message["Body"])
+    assert mail["To"] == MAIL
+    assert mail["Subject"] == f"Rotation failed, the old credential is restored: it/{secret.user}"
+    assert secret.executions()[0]["executionArn"] in mail.get_content().replace("\n", "")
+    assert (body["outcome"], body["error"]) == (outcome, error)
+    assert message["MessageAttributes"]["Severity"]["StringValue"] == "warning"
+
+
+def test_a_stop_in_the_console_with_a_statement_on_its_way_is_rolled_back_and_told(secret: DeployedSecret) -> None:
+    deployed = secret.deployed
+    with deployed.server.admin() as admin, deployed.server.admin() as watcher:
+        admin.run("BEGIN")
+        admin.run("LOCK TABLE pg_authid IN SHARE MODE")
+        secret.rotate()
+        until(lambda: watcher.run("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        deployed.stack.client("stepfunctions").stop_execution(executionArn=secret.executions()[0]["executionArn"])
+        admin.run("COMMIT")
+
+    assert secret.outcome() == "RotationFailed"
+
+    stopped, rollback = secret.executions()
+    assert stopped["status"] == "ABORTED"
+    assert rollback["name"] == f"{stopped['name']}-rollback"
+    assert json.loads(rollback["cause"])["Outcome"] == "rolled back"
+    assert secret.logs_in(secret.old)
+    (mail,) = deployed.new_mails()
+    assert "Execution.ABORTED in SetSecret" in mail.get_content()
+
+
+def test_the_rule_alone_rolls_back_what_nobody_waits_for(secret: DeployedSecret) -> None:
+    """An execution started by hand has no call of Secrets Manager waiting for it; only EventBridge sees its end."""
+    deployed = secret.deployed
+    function = deployed.stack.outputs["RotationFunctionName"]
+    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    secret.rotate()
+    assert secret.outcome() == "RotationFailed"
+    deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+    token = deployed.stack.model.rotations(secret.arn)[-1].token
+    none_told = {"Told": False, "Key": "none", "ToldAt": "", "RolledBack": 0, "Alert": {}}
+    started = {
+        "Mode": "Rotate",
+        "SecretId": secret.arn,
+        "ClientRequestToken": token,
+        "Attempt": 1,
+        "Previous": none_told,
+        "Ended": {"Error": "none", "Cause": "", "Step": ""},
+        "RotationToken": deployed.stack.model.rotations(secret.arn)[-1].rotation_token,
+    }
+    with deployed.server.admin() as admin:
+        admin.run("BEGIN")
+        admin.run("LOCK TABLE pg_authid IN SHARE MODE")
+        execution = deployed.stack.client("stepfunctions").start_execution(
+            stateMachineArn=deployed.stack.outputs["StateMachineArn"],
+            name=f"by-hand-{token}-1",
+            input=json.dumps(started),
+        )["executionArn"]
+        until(lambda: "SetSecret" in secret.states(execution))
+        deployed.stack.client("stepfunctions").stop_execution(executionArn=execution)
+        admin.run("COMMIT")
+
+    until(lambda: len(secret.executions()) == 2 and secret.executions()[1]["status"] == "FAILED")
+
+    assert json.loads(secret.executions()[1]["cause"])["Outcome"] in ("rolled back", "untouched")
+    assert secret.logs_in(secret.old)
+    assert len(deployed.new_mails()) == 1
+
+
+def test_no_secret_value_and_no_rotation_token_is_to_be_seen_anywhere(secret: DeployedSecret) -> None:
+    """Runs a good and a failed rotation, then searches all that the stack has written since it was started."""
+    deployed = secret.deployed
+    secret.rotate()
+    assert secret.outcome() == "RotationSucceeded"
+    function = deployed.function("TestSecretFunction")
+    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    secret.rotate()
+    assert secret.outcome() == "RotationFailed"
+    deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+
+    tokens = [rotation.rotation_token for rotation in deployed.stack.model.rotations(secret.arn)]
+    values = [secret.old, secret.password(), secret.password("AWSPENDING"), *tokens]
+    written = everything_written(secret)
+
+    assert "SetSecret" in written and secret.arn in written
+    for value in values:
+        for form in (value, base64.b64encode(value.encode()).decode(), quote(value, safe=""), json.dumps(value)[1:-1]):
+            assert form not in written
+
+
+def everything_written(secret: DeployedSecret) -> str:
+    """Logs of functions, outputs, errors and causes of executions, mails and messages."""
+    stack = secret.deployed.stack
+    texts = [mail.as_string() for mail in stack.mails]
+    texts += [message["Body"] for message in stack.take_messages(secret.deployed.queue)]
+    for execution in secret.executions():
+        texts += [str(execution.get(key)) for key in ("output", "error", "cause", "name")]
+        history = stack.client("stepfunctions").get_execution_history(
+            executionArn=execution["executionArn"], maxResults=1000
+        )
+        texts += [str(event) for event in history["events"] if "Exited" in event["type"] or "Failed" in event["type"]]
+    logs = stack.client("logs")
+    for group in logs.describe_log_groups()["logGroups"]:
+        for stream in logs.describe_log_streams(logGroupName=group["logGroupName"])["logStreams"]:
+            events = logs.get_log_events(logGroupName=group["logGroupName"], logStreamName=stream["logStreamName"])
+            texts += [event["message"] for event in events["events"]]
+    texts.append((stack.work_dir / "emulator.log").read_text(errors="replace"))
+    return "\n".join(texts)
