@@ -52,7 +52,7 @@ def recover(execution_arn: str) -> None:
     ended = executions.at(execution_arn)
     if ended is None or not ended.ended:
         raise UnavailableError(f"the end of {execution_arn} is not to be seen yet")
-    if ended.succeeded or ended.reported or ended.input["Mode"] != ROTATE:
+    if ended.succeeded or ended.reported or ended.input.get("Mode") != ROTATE:
         return
     attempts = Attempts(ended.input["SecretId"], ended.input["ClientRequestToken"])
     if attempts.latest_is(ended) and not executions.last_events(execution_arn).verdict:

@@ -64,7 +64,7 @@ def _throttled_by_name(*reason: Any, **named: Any) -> dict[str, Any]:
 
 
 def _attributes_of_a_state_machine(parameters: dict[str, Any]) -> Any:
-    """A state machine's sns:publish hands its MessageAttributes over as they are in the API, and ministack drops them."""
+    """The attributes of a state machine's sns:publish come as they are in the API, and ministack drops them."""
     given = parameters.get("MessageAttributes")
     return given if isinstance(given, dict) else _attributes(parameters)
 
