@@ -1,0 +1,120 @@
+"""The example messages in docs/failures.md, made by the code that makes the real ones.
+
+`PYTHONPATH=functions:. python -m tests.unit.failures_page` writes them into the page.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from unittest.mock import patch
+
+from rotation.alert import alert
+from rotation.executions import attempt_name
+from rotation.model import AWSCURRENT, AWSPENDING, ROTATE, Json, Request
+from rotation.outcome import NEEDS_A_PERSON, NONE, ROLLED_BACK, ROTATED, UNKNOWN, UNTOUCHED, Failure, Finding
+from rotation.report import NOTHING_TOLD
+
+PAGE = Path(__file__).parents[2] / "docs/failures.md"
+CONSOLE_URL = "https://console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details"
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/orders/database-a1B2c3"
+TOKEN = "3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11"
+_OLD_VERSION = "0f4b2c1d-9a77-4e56-8d3b-6c1e5f7a9b20"
+_ACCOUNT = "(user 'orders' at db.example:5432)"
+_EXAMPLE = re.compile(r"(<!-- example: (?P<name>[a-z-]+) -->\n+```\w+\n)(?P<text>.*?)(?=\n```)", re.DOTALL)
+
+_NO_ANSWER = Failure("SetSecret", "UnavailableError", "user 'orders' at db.example:5432: no answer (timed out)")
+_THROTTLED = Failure(
+    "FinishSecret", "Lambda.TooManyRequestsException", "the function was throttled: its concurrency is used up"
+)
+_REJECTED = Failure(
+    "SetSecret", "PasswordRejectedError", "user 'orders' at db.example:5432: password too weak (SQLSTATE 22023)"
+)
+_REFUSED = Failure(
+    "SetSecret",
+    "LoginRefusedError",
+    "none of the secret's versions AWSCURRENT, AWSPENDING, AWSPREVIOUS logs in as user 'orders' at db.example:5432",
+)
+_DENIED = Failure(
+    "CreateSecret",
+    "AccessDeniedError",
+    f"secretsmanager:GetSecretValue on {SECRET}: AccessDeniedException: Access to KMS is not allowed",
+)
+
+
+def _example(finding: Finding, failure: Failure, attempt: int = 1, rolled_back: int = 0) -> Json:
+    with patch.dict(os.environ, CONSOLE_URL=CONSOLE_URL):
+        return alert(_request(attempt), finding, failure, rolled_back)
+
+
+def _request(attempt: int) -> Request:
+    return Request(
+        mode=ROTATE,
+        secret_id=SECRET,
+        token=TOKEN,
+        attempt=attempt,
+        previous=NOTHING_TOLD,
+        execution=execution(attempt),
+        completed="none",
+        current_version=_OLD_VERSION,
+        failure={},
+        retry_count=0,
+        rotation_token="",
+    )
+
+
+def execution(attempt: int) -> str:
+    """The ARN of an attempt's execution."""
+    name = attempt_name(ROTATE, SECRET, TOKEN, attempt)
+    return f"arn:aws:states:us-east-1:123456789012:execution:secret-rotation:{name}"
+
+
+def mail(message: Mapping[str, str]) -> str:
+    """A message as its mail shows it."""
+    return f"Subject: {message['Subject']}\n\n{message['Email'].rstrip()}"
+
+
+def _body(message: Json) -> str:
+    return json.dumps(message["Body"], indent=2)
+
+
+_WORKING = Finding(
+    NEEDS_A_PERSON,
+    AWSPENDING,
+    "AWSCURRENT is refused, and its credential could not be set again",
+    _ACCOUNT,
+    current_version=_OLD_VERSION,
+    working_version=TOKEN,
+)
+_NOBODY = Finding(NEEDS_A_PERSON, NONE, "AWSCURRENT, AWSPENDING and AWSPREVIOUS are all refused", _ACCOUNT)
+_NOT_TRIED = Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {_DENIED.reason}")
+
+EXAMPLES: dict[str, Callable[[], str]] = {
+    "untouched": lambda: mail(_example(Finding(UNTOUCHED, account=_ACCOUNT), _NO_ANSWER)),
+    "rejected": lambda: mail(_example(Finding(UNTOUCHED, account=_ACCOUNT, pending_removed=True), _REJECTED)),
+    "rolled-back": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, rolled_back=1)),
+    "rolled-back-json": lambda: _body(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, rolled_back=1)),
+    "last-attempt": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, 4, rolled_back=3)),
+    "recovered": lambda: mail(_example(Finding(ROTATED, AWSCURRENT), Failure(), 2, rolled_back=1)),
+    "action-another-works": lambda: mail(_example(_WORKING, _THROTTLED, rolled_back=1)),
+    "action-none-works": lambda: mail(_example(_NOBODY, _REFUSED, rolled_back=1)),
+    "check": lambda: mail(_example(_NOT_TRIED, _DENIED)),
+}
+
+
+def examples() -> dict[str, str]:
+    """The examples as they stand in the page."""
+    return {found["name"]: found["text"] for found in _EXAMPLE.finditer(PAGE.read_text())}
+
+
+def _written(text: str) -> str:
+    def again(found: re.Match[str]) -> str:
+        made = EXAMPLES.get(found["name"])
+        return found[1] + (made() if made else found["text"])
+
+    return _EXAMPLE.sub(again, text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(_written(PAGE.read_text()))
