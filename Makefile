@@ -36,8 +36,9 @@ check: .venv/.installed
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml
 
+# Tests of one group share a server or a deployed stack, and so a process.
 test: setup
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 demo: setup
 	python -m rotatorctl.local.demo

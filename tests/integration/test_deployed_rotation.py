@@ -14,6 +14,8 @@ import pytest
 from rotatorctl.local.servers import PostgreSQL
 from rotatorctl.local.stack import STACK_NAME, OfflineStack
 
+pytestmark = pytest.mark.xdist_group("offline stack")
+
 MAIL = "team@example.com"
 # Seconds in which an execution of the deployed machine certainly has ended.
 PATIENCE = 60
