@@ -6,7 +6,10 @@ from typing import Any
 
 from rotation.errors import InvalidEventError
 
+# AWS's page on the function spells the steps create_secret and so on, its functions receive createSecret:
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
 _STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+_SPELLINGS = dict(zip(("create_secret", "set_secret", "test_secret", "finish_secret"), _STEPS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,11 @@ class Call:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Call":
-        """The call in an event. Raises InvalidEventError naming the key or the unknown step.
-
-        AWS's page spells the steps create_secret and so on, its functions receive createSecret: both are taken.
-        """
+        """The call in an event, its step in either of AWS's spellings. Raises InvalidEventError naming the key."""
         for key in ("Step", "SecretId", "ClientRequestToken"):
             if not isinstance(event.get(key), str) or not event[key]:
                 raise InvalidEventError(f"the event has no {key}; this function is called by Secrets Manager")
-        head, *tail = event["Step"].split("_")
-        step = head + "".join(word.capitalize() for word in tail)
+        step = _SPELLINGS.get(event["Step"], event["Step"])
         if step not in _STEPS:
             raise InvalidEventError(f"unknown Step {event['Step']!r}; expected one of {', '.join(_STEPS)}")
         return cls(step, event["SecretId"], event["ClientRequestToken"], event.get("RotationToken") or "")

@@ -5,8 +5,10 @@ and the boundary passes each text through `redacted`.
 """
 
 import base64
+import html
 import json
-from urllib.parse import quote, quote_plus
+import urllib.parse
+from collections.abc import Callable, Iterator
 
 _SHORTEST = 4
 _concealed: set[str] = set()
@@ -34,16 +36,34 @@ def forget() -> None:
 
 
 def _forms(value: str) -> set[str]:
-    encoded = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()
-    escaped = json.dumps(value)[1:-1]
-    return {
-        value,
-        encoded.rstrip("="),
-        escaped,
-        json.dumps(escaped)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        repr(value)[1:-1],
-        value.replace("'", "''"),
-        quote(value, safe="", errors="surrogatepass"),
-        quote_plus(value, safe="", errors="surrogatepass"),
-    }
+    """The value, as other programs quote it, and as those texts are quoted again."""
+    quoted = {quote(value) for quote in _QUOTINGS}
+    return {value, *quoted, *(quote(form) for form in quoted for quote in _QUOTINGS), *_encodings(value)}
+
+
+def _encodings(value: str) -> Iterator[str]:
+    """Hexadecimal, and base64: also of a longer text that contains the value, in which it may begin anywhere."""
+    data = _bytes(value)
+    yield data.hex()
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(data).decode().rstrip("=")
+        for before in range(3):
+            bits = encode(b"\0" * before + data).decode()
+            yield bits[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+# For JSON (two ways), Python's repr of a text with both kinds of quotes, of bytes, for SQL, URLs (two ways), XML.
+_QUOTINGS: tuple[Callable[[str], str], ...] = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: repr(text + "\"'")[1:-4],
+    lambda text: repr(_bytes(text) + b"\"'")[2:-4],
+    lambda text: text.replace("'", "''"),
+    lambda text: urllib.parse.quote(_bytes(text), safe=""),
+    lambda text: urllib.parse.quote_plus(_bytes(text), safe=""),
+    html.escape,
+)

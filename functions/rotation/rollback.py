@@ -26,6 +26,7 @@ from rotation.outcome import (
     Finding,
     error_message,
 )
+from rotation.redaction import redacted
 from rotation.report import verdict
 from rotation.rotation import Rotation
 
@@ -81,7 +82,7 @@ def _restore(rotation: Rotation, changed: bool) -> Finding:
     except UnavailableError:
         raise
     except RotationError as error:
-        return Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {error}")
+        return Finding(NEEDS_A_PERSON, UNKNOWN, redacted(f"AWSCURRENT could not be tried: {error}"))
     promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
     return Finding(ROTATED if promoted else outcome, account=account)
 

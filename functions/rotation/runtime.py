@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from rotation.errors import RotationError
+from rotation.errors import InvalidEventError, RotationError
 from rotation.model import Json, Request
 from rotation.redaction import conceal, forget, redacted
 from rotation.rotation import Rotation
@@ -36,7 +36,9 @@ def rotate_handler(answer: Callable[[Mapping[str, Any], Any], None]) -> Callable
 
     def handler(event: Mapping[str, Any], context: Any) -> None:
         with boundary():
-            conceal(str(event.get("RotationToken", "")))
+            if not isinstance(event, Mapping):
+                raise InvalidEventError("the event is not a JSON object; this function is called by Secrets Manager")
+            conceal(str(event.get("RotationToken") or ""))
             logger.append_keys(
                 step=event.get("Step"), secret=event.get("SecretId"), version=event.get("ClientRequestToken")
             )

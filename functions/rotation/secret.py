@@ -53,7 +53,7 @@ class Secret:
             password=password,
             host=_host(self.fields),
             port=_port(self.fields, self.traits.default_port),
-            dbname=str(self.fields.get("dbname") or self.traits.default_dbname),
+            dbname=_text({"dbname": self.fields.get("dbname") or self.traits.default_dbname}, "dbname"),
             ssl=_ssl(self.fields),
         )
 
@@ -65,7 +65,10 @@ class Secret:
 def _json_object(value: str) -> Json:
     try:
         fields = json.loads(value)
-    except ValueError:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidSecretError("the secret's value holds half of a surrogate pair, which is no character") from None
+    except (ValueError, RecursionError):
         raise InvalidSecretError(
             "the secret's value is not JSON; expected an object with the keys engine, host, username and password"
         ) from None
@@ -110,7 +113,7 @@ def _host(fields: Json) -> str:
 
 def _port(fields: Json, default: int) -> int:
     port = fields.get("port", default)
-    if isinstance(port, str) and port.isascii() and port.isdigit():
+    if isinstance(port, str) and re.fullmatch("[0-9]{1,5}", port):
         port = int(port)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port <= _LARGEST_PORT:
         raise InvalidSecretError("the secret's key 'port' is not a number from 1 to 65535")

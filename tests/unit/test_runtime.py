@@ -1,0 +1,120 @@
+"""The boundary of every function."""
+
+import io
+import json
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rotation import runtime
+from rotation.errors import InvalidEventError, LoginRefusedError
+from rotation.redaction import conceal
+from rotation.runtime import boundary, lambda_handler, rotate_handler
+from tests.unit.test_model import EVENT
+
+PASSWORD = "Zk3-vQ9_xT7.bN2~mP5"
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the functions log."""
+    [handler] = runtime.logger.handlers
+    assert hasattr(handler, "setStream")
+    stream = io.StringIO()
+    before = handler.setStream(stream)
+    yield stream
+    handler.setStream(before)
+
+
+class DriverError(Exception):
+    """As a library defines it: it needs more than one argument."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(code, text)
+
+
+def test_an_error_of_ours_passes_by_its_own_class_without_the_value() -> None:
+    with pytest.raises(LoginRefusedError, match=r"^refused \[redacted\]$") as error, boundary():
+        conceal(PASSWORD)
+        raise LoginRefusedError(f"refused {PASSWORD}")
+
+    assert PASSWORD not in "".join(traceback.format_exception(error.value))
+
+
+def test_an_error_of_a_library_passes_by_its_own_name_without_the_value() -> None:
+    with pytest.raises(Exception, match=r"\(7, 'near \[redacted\]'\)") as error, boundary():
+        conceal(PASSWORD)
+        try:
+            raise ValueError(PASSWORD)
+        except ValueError:
+            raise DriverError(7, f"near {PASSWORD}") from None
+
+    assert type(error.value).__name__ == "DriverError"
+    assert PASSWORD not in "".join(traceback.format_exception(error.value))
+    assert "in test_an_error_of_a_library" in "".join(traceback.format_tb(error.value.__traceback__))
+
+
+def test_each_invocation_begins_without_the_values_of_the_one_before(log: io.StringIO) -> None:
+    with boundary():
+        conceal(PASSWORD)
+        runtime.logger.append_keys(version="the one before")
+    with boundary():
+        runtime.logger.info(PASSWORD)
+
+    entry = json.loads(log.getvalue())
+    assert entry["message"] == PASSWORD
+    assert "version" not in entry
+
+
+def test_no_log_line_carries_a_value_wherever_it_stands_in_it(log: io.StringIO) -> None:
+    with boundary():
+        conceal(PASSWORD)
+        runtime.logger.append_keys(key={"nested": [PASSWORD]})
+        runtime.logger.info("message %s", PASSWORD, extra={"extra": object, PASSWORD: 1})
+        try:
+            raise ValueError(PASSWORD)
+        except ValueError:
+            runtime.logger.exception("it failed")
+
+    lines = log.getvalue().splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["message [redacted]", "it failed"]
+    assert PASSWORD not in log.getvalue()
+
+
+def test_a_step_is_logged_once_with_what_a_person_looks_for(log: io.StringIO) -> None:
+    lambda_handler(lambda rotation: {"State": "SetSecret"})(EVENT, None)
+
+    entry = json.loads(log.getvalue())
+    assert (entry["message"], entry["verdict"]) == ("done", "SetSecret")
+    assert (entry["secret"], entry["attempt"]) == ("prod/orders/database", 2)
+    assert entry["version"] == EVENT["Request"]["ClientRequestToken"]
+    assert EVENT["RotationToken"] not in log.getvalue()
+
+
+def test_a_steps_error_does_not_quote_the_rotation_token() -> None:
+    def step(rotation: Any) -> Any:
+        raise LoginRefusedError(rotation.request.rotation_token)
+
+    with pytest.raises(LoginRefusedError, match=r"^\[redacted\]$"):
+        lambda_handler(step)(EVENT, None)
+
+
+def test_rotates_error_does_not_quote_the_rotation_token() -> None:
+    def answer(event: Any, context: Any) -> None:
+        raise LoginRefusedError(json.dumps(event))
+
+    with pytest.raises(LoginRefusedError) as error:
+        rotate_handler(answer)({"Step": "createSecret", "RotationToken": PASSWORD}, None)
+
+    assert PASSWORD not in str(error.value)
+    assert "createSecret" in str(error.value)
+
+
+@pytest.mark.parametrize("event", [None, [], "createSecret", 7])
+def test_an_event_that_is_no_object_is_refused(event: Any) -> None:
+    with pytest.raises(InvalidEventError):
+        rotate_handler(lambda event, context: None)(event, None)
+    with pytest.raises(InvalidEventError):
+        lambda_handler(lambda rotation: {})(event, None)

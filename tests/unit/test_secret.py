@@ -1,0 +1,211 @@
+"""A secret's value: what is accepted, and which key or rule is named otherwise."""
+
+import json
+from typing import Any
+
+import pytest
+
+from rotation.engines import ENGINES
+from rotation.errors import InvalidSecretError
+from rotation.secret import Secret
+
+FIELDS = {
+    "engine": "postgres",
+    "host": "db.example.com",
+    "port": 5433,
+    "username": "app",
+    "password": "Zk3-vQ9_xT7",
+    "dbname": "orders",
+}
+
+
+def parse(fields: Any, tags: dict[str, str] | None = None) -> Secret:
+    value = fields if isinstance(fields, str) else json.dumps(fields)
+    return Secret.parse(value, tags or {}, ENGINES)
+
+
+def without(key: str) -> dict[str, Any]:
+    return {name: value for name, value in FIELDS.items() if name != key}
+
+
+def refusal(fields: Any, tags: dict[str, str] | None = None) -> str:
+    with pytest.raises(InvalidSecretError) as error:
+        parse(fields, tags)
+    return str(error.value)
+
+
+def test_a_secret_gives_the_credentials_that_it_holds() -> None:
+    found = parse(FIELDS).credentials
+
+    assert (found.username, found.password) == ("app", "Zk3-vQ9_xT7")
+    assert (found.host, found.port, found.dbname, found.ssl) == ("db.example.com", 5433, "orders", True)
+
+
+@pytest.mark.parametrize("engine", ["postgres", "aurora-postgresql"])
+@pytest.mark.parametrize("absent", [None, ""])
+def test_port_and_database_have_the_engines_defaults(engine: str, absent: str | None) -> None:
+    fields = without("port") | {"engine": engine, "dbname": absent}
+
+    found = parse(fields).credentials
+
+    assert (found.port, found.dbname) == (5432, "postgres")
+
+
+def test_a_secret_without_a_server_needs_a_password_and_nothing_else() -> None:
+    found = parse({"engine": "generic", "password": "Zk3-vQ9_xT7"}).credentials
+
+    assert (found.username, found.password, found.host, found.port) == ("", "Zk3-vQ9_xT7", "", 0)
+    assert "'password'" in refusal({"engine": "generic", "username": "app"})
+
+
+@pytest.mark.parametrize("value", ["", "Zk3-vQ9_xT7", "{'engine': 'postgres'}", '{"engine": ', "[" * 50_000, "nul"])
+def test_a_value_that_is_not_json_is_named_so_and_not_quoted(value: str) -> None:
+    message = refusal(value)
+
+    assert message.startswith("the secret's value is not JSON; expected an object")
+    assert "Zk3" not in message
+
+
+@pytest.mark.parametrize("value", [[FIELDS], "text", 7, None, True])
+def test_json_that_is_no_object_is_named_so(value: Any) -> None:
+    assert refusal(json.dumps(value)).startswith("the secret's value is JSON but not an object; expected")
+
+
+@pytest.mark.parametrize("key", ["host", "username", "password"])
+@pytest.mark.parametrize("value", [None, "", 7, True, ["app"], {"is": "app"}])
+def test_a_key_without_a_text_is_named(key: str, value: Any) -> None:
+    assert refusal(FIELDS | {key: value}) == f"the secret's JSON needs the key '{key}' with a text that is not empty"
+    assert refusal(without(key)) == f"the secret's JSON needs the key '{key}' with a text that is not empty"
+
+
+@pytest.mark.parametrize("value", [7, True, ["orders"]])
+def test_a_database_that_is_no_text_is_named(value: Any) -> None:
+    assert "'dbname'" in refusal(FIELDS | {"dbname": value})
+
+
+@pytest.mark.parametrize("key", ["username", "password", "dbname"])
+def test_a_nul_character_is_named_with_its_key(key: str) -> None:
+    assert refusal(FIELDS | {key: "app\0user\0admin"}) == (
+        f"the secret's key '{key}' contains a NUL character, which no server accepts"
+    )
+
+
+@pytest.mark.parametrize("key", ["username", "password", "note"])
+def test_half_a_surrogate_pair_is_refused_wherever_it_is(key: str) -> None:
+    assert "surrogate" in refusal(json.dumps(FIELDS | {key: "fox \ud83e"}))
+
+
+@pytest.mark.parametrize("text", ["o'brien", '"x"', "back\\slash", "100%", "$1", "a;b", " ", "🦊", "סוד", "é\u00ad"])
+def test_any_printable_name_and_password_are_taken_as_they_are(text: str) -> None:
+    found = parse(FIELDS | {"username": text, "password": text}).credentials
+
+    assert (found.username, found.password) == (text, text)
+
+
+@pytest.mark.parametrize("absent", [None, ""])
+def test_a_secret_that_names_no_engine_is_told_how_to_name_one(absent: str | None) -> None:
+    for fields in (FIELDS | {"engine": absent}, without("engine")):
+        message = refusal(fields)
+        assert message.startswith("the secret names no engine")
+        assert "aws secretsmanager tag-resource" in message
+        assert "Key=rotation:engine" in message
+        assert message.endswith("engines: aurora-postgresql, generic, postgres")
+
+
+@pytest.mark.parametrize("engine", ["oracle", "POSTGRES", " postgres", 7, ["postgres"], {"is": "postgres"}])
+def test_an_unknown_engine_is_named_with_those_that_are_known(engine: Any) -> None:
+    expected = f"unknown engine {engine!r}; this rotator knows aurora-postgresql, generic, postgres"
+
+    assert refusal(FIELDS | {"engine": engine}) == expected
+
+
+def test_the_tag_decides_before_the_value_does() -> None:
+    assert not parse(FIELDS, {"rotation:engine": "generic"}).traits.has_server
+    assert parse(FIELDS | {"engine": "oracle"}, {"rotation:engine": "postgres"}).traits.module == "postgres"
+    assert parse(without("engine"), {"rotation:engine": "postgres"}).traits.module == "postgres"
+    assert "unknown engine 'oracle'" in refusal(FIELDS, {"rotation:engine": "oracle"})
+
+
+HOSTS = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "2001:db8::5",
+    "db",
+    "db.example.com.",
+    "orders.cluster-abc123.eu-central-1.rds.amazonaws.com",
+    "my_database_1",
+    "xn--bcher-kva.example",
+    "d" * 63,
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_host_names_and_addresses_are_hosts(host: str) -> None:
+    assert parse(FIELDS | {"host": host}).credentials.host == host
+
+
+NO_HOSTS = [
+    "db example.com",
+    "db.example.com:5432",
+    "postgres://db.example.com/orders",
+    "app:secret@db",
+    "db..example.com",
+    ".example.com",
+    "-db",
+    "db-",
+    "d" * 64,
+    ("d" * 60 + ".") * 5,
+    "db\n",
+    "db/orders",
+    "datenbänk",
+    "[::1]",
+    "1.2.3.4/32",
+    "*",
+]
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_what_is_neither_a_host_name_nor_an_address_is_refused_and_not_quoted(host: str) -> None:
+    assert refusal(FIELDS | {"host": host}) == "the secret's key 'host' is neither a host name nor an IP address"
+
+
+@pytest.mark.parametrize(("port", "number"), [(1, 1), (65_535, 65_535), ("5433", 5433), ("05433", 5433)])
+def test_a_port_is_a_number_or_its_digits(port: object, number: int) -> None:
+    assert parse(FIELDS | {"port": port}).credentials.port == number
+
+
+@pytest.mark.parametrize(
+    "port", [0, -1, 65_536, 70_000, "0", "70000", "abc", "", " 5432", "5_432", "٣", "+1", True, False, 1.5, None, []]
+)
+def test_what_is_no_port_is_refused(port: object) -> None:
+    assert refusal(FIELDS | {"port": port}) == "the secret's key 'port' is not a number from 1 to 65535"
+
+
+def test_a_port_of_very_many_digits_is_refused() -> None:
+    assert "'port'" in refusal(FIELDS | {"port": "9" * 5_000})
+
+
+@pytest.mark.parametrize(("ssl", "meant"), [(True, True), ("true", True), (False, False), ("false", False)])
+def test_ssl_is_true_or_false(ssl: object, meant: bool) -> None:
+    assert parse(FIELDS | {"ssl": ssl}).credentials.ssl is meant
+
+
+@pytest.mark.parametrize("ssl", ["maybe", "False", "no", "", 0, 1, None, "require"])
+def test_what_is_neither_true_nor_false_never_turns_tls_off(ssl: object) -> None:
+    assert refusal(FIELDS | {"ssl": ssl}) == "the secret's key 'ssl' must be true or false"
+
+
+def test_another_password_leaves_every_other_field_as_it_is() -> None:
+    fields = FIELDS | {"port": "5433", "note": 'größe 🦊 "x"', "nested": {"a": [1, None, True]}, "big": 2**70}
+
+    changed = json.loads(parse(fields).with_password("new"))
+
+    assert changed == fields | {"password": "new"}
+    assert list(changed) == list(fields)
+
+
+def test_a_secret_never_shows_its_value() -> None:
+    secret = parse(FIELDS)
+
+    assert "Zk3" not in f"{secret!r} {secret} {secret.credentials!r} {secret.credentials}"
