@@ -1,6 +1,8 @@
 """The state machine's definition as a graph, and as the Mermaid diagram in docs/architecture.md."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 type Json = dict[str, Any]
@@ -29,3 +31,7 @@ def mermaid(definition: Json) -> str:
         lines += [f"    {name} --> {target}" for target in dict.fromkeys(targets(state))]
         lines += [f"    {name} --> [*]"] if is_end(state) else []
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(mermaid(json.loads((Path(__file__).parents[2] / "statemachine/rotation.asl.json").read_text())))
