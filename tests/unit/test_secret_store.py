@@ -1,0 +1,260 @@
+"""Secrets Manager as the functions see it: boto3, HTTP and the model of its rules."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from rotation import secret_store
+from rotation.errors import (
+    AccessDeniedError,
+    InvalidEventError,
+    InvalidSecretError,
+    RotationError,
+    StageConflictError,
+    UnavailableError,
+)
+from rotation.redaction import forget, redacted
+from rotation.secret_store import SecretStore
+from rotatorctl.local.secrets_manager import SecretsManager, SecretsManagerError
+from rotatorctl.local.secrets_manager_server import serve
+from rotatorctl.local.servers import free_port
+
+ROTATE_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:rotate"
+OLD = json.dumps({"engine": "generic", "password": "Zk3-vQ9_xT7"})
+NEW = json.dumps({"engine": "generic", "password": "bN2~mP5yWc8"})
+
+
+@dataclass
+class Account:
+    """One secret whose rotation has begun: AWSPENDING has no value yet."""
+
+    model: SecretsManager
+    arn: str
+    current: str
+    token: str
+
+    @property
+    def store(self) -> SecretStore:
+        return SecretStore(self.arn)
+
+    @property
+    def rotation_token(self) -> str:
+        return self.model.rotations(self.arn)[-1].rotation_token
+
+    def stages(self) -> dict[str, list[str]]:
+        return dict(self.model.describe_secret(SecretId=self.arn)["VersionIdsToStages"])
+
+    def value(self, stage: str) -> str:
+        return str(self.model.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"])
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    model = SecretsManager()
+    made = model.create_secret(Name="app", SecretString=OLD, Tags=[{"Key": "rotation:engine", "Value": "generic"}])
+    token = model.rotate_secret(SecretId=made["ARN"], RotationLambdaARN=ROTATE_ARN)["VersionId"]
+    model.wait(made["ARN"])
+    with serve(model) as url:
+        region = {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_SDK_UA_APP_ID": "create-secret"}
+        keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+        for name, value in (region | keys | {"AWS_ENDPOINT_URL_SECRETS_MANAGER": url}).items():
+            monkeypatch.setenv(name, value)
+        secret_store._client.cache_clear()
+        yield Account(model, made["ARN"], made["VersionId"], token)
+        secret_store._client().close()
+        secret_store._client.cache_clear()
+
+
+def test_a_description_has_labels_tags_rotation_and_replicas(account: Account) -> None:
+    account.model.set_replication(account.arn, "eu-west-1", "InSync")
+    account.model.set_replication(account.arn, "us-east-1", "Failed", "no key")
+
+    found = account.store.describe()
+
+    assert found.stages == {account.current: ["AWSCURRENT"], account.token: ["AWSPENDING"]}
+    assert (found.current, found.version("AWSPENDING"), found.version("AWSPREVIOUS")) == (
+        account.current,
+        account.token,
+        None,
+    )
+    assert found.carries(account.token, "AWSPENDING")
+    assert not found.carries(account.token, "AWSCURRENT")
+    assert not found.carries("unknown", "AWSCURRENT")
+    assert found.tags == {"rotation:engine": "generic"}
+    assert found.rotation_enabled
+    assert found.replicas == {"eu-west-1": "InSync", "us-east-1": "Failed"}
+
+
+def test_a_description_of_a_secret_that_was_never_rotated(account: Account) -> None:
+    plain = account.model.create_secret(Name="plain")["ARN"]
+
+    found = SecretStore(plain).describe()
+
+    assert (found.rotation_enabled, found.tags, found.replicas) == (False, {}, {})
+    with pytest.raises(StageConflictError, match="no version of the secret is labelled AWSCURRENT"):
+        _ = found.current
+
+
+def test_a_secret_that_is_being_deleted_is_a_conflict(account: Account) -> None:
+    account.model.delete_secret(SecretId=account.arn)
+
+    with pytest.raises(StageConflictError, match="scheduled for deletion"):
+        account.store.describe()
+    with pytest.raises(StageConflictError, match="scheduled for deletion"):
+        account.store.read(account.current, "AWSCURRENT")
+
+
+def test_a_secret_that_does_not_exist_is_a_conflict_that_names_call_and_secret(account: Account) -> None:
+    with pytest.raises(StageConflictError, match="secretsmanager:DescribeSecret on nothing: ResourceNotFoundException"):
+        SecretStore("nothing").describe()
+
+
+@pytest.mark.parametrize("stage", ["AWSCURRENT", None])
+def test_a_version_is_read_by_its_id(account: Account, stage: str | None) -> None:
+    assert account.store.read(account.current, stage) == OLD
+
+
+def test_a_version_without_a_value_reads_as_none(account: Account) -> None:
+    assert account.store.read(account.token, "AWSPENDING") is None
+    assert account.store.read(account.token, None) is None
+    assert account.store.read("0" * 32, None) is None
+
+
+def test_a_version_without_the_label_reads_as_none(account: Account) -> None:
+    assert account.store.read(account.current, "AWSPENDING") is None
+
+
+def test_a_value_is_concealed_as_soon_as_it_was_read(account: Account) -> None:
+    forget()
+    account.store.read(account.current, "AWSCURRENT")
+
+    assert redacted(f"it is {OLD}") == "it is [redacted]"
+
+
+def test_a_binary_value_is_refused(account: Account) -> None:
+    made = account.model.create_secret(Name="binary", SecretBinary=b"\x00\x01")
+
+    with pytest.raises(InvalidSecretError, match="binary"):
+        SecretStore(made["ARN"]).read(made["VersionId"], "AWSCURRENT")
+
+
+def test_a_new_value_is_staged_as_pending_and_vouched_for(account: Account) -> None:
+    account.store.stage_pending(account.token, NEW, account.rotation_token)
+
+    assert account.stages() == {account.current: ["AWSCURRENT"], account.token: ["AWSPENDING"]}
+    assert (account.value("AWSPENDING"), account.value("AWSCURRENT")) == (NEW, OLD)
+    assert account.model._find(account.arn).versions[account.token].vouched_for
+
+
+def test_a_token_never_gets_a_second_value(account: Account) -> None:
+    account.store.stage_pending(account.token, NEW, account.rotation_token)
+    account.store.stage_pending(account.token, OLD, account.rotation_token)
+
+    assert account.value("AWSPENDING") == NEW
+
+
+def test_a_call_without_a_rotation_token_stages_too(account: Account) -> None:
+    account.store.stage_pending(account.token, NEW, "")
+
+    assert account.value("AWSPENDING") == NEW
+
+
+def test_a_wrong_rotation_token_is_refused_and_nothing_is_staged(account: Account) -> None:
+    with pytest.raises(AccessDeniedError, match="secretsmanager:PutSecretValue"):
+        account.store.stage_pending(account.token, NEW, "w" * 36)
+
+    assert account.store.read(account.token, None) is None
+
+
+def test_a_boto3_that_does_not_know_the_rotation_token_is_named(account: Account) -> None:
+    shape = secret_store._client().meta.service_model.operation_model("PutSecretValue").input_shape
+    assert shape
+    del shape.members["RotationToken"]
+
+    with pytest.raises(InvalidEventError, match="a boto3 that does not know RotationToken is too old"):
+        account.store.stage_pending(account.token, NEW, account.rotation_token)
+
+
+def test_promotion_moves_the_label_once_however_often_it_is_asked_for(account: Account) -> None:
+    account.store.stage_pending(account.token, NEW, account.rotation_token)
+
+    account.store.promote(account.token, account.current)
+    account.store.promote(account.token, account.current)
+
+    assert account.value("AWSCURRENT") == NEW
+    assert account.value("AWSPREVIOUS") == OLD
+
+
+def test_promotion_leaves_a_label_that_somebody_moved_in_between(account: Account) -> None:
+    account.store.stage_pending(account.token, NEW, account.rotation_token)
+    by_hand = account.model.put_secret_value(SecretId=account.arn, SecretString="by hand")["VersionId"]
+
+    with pytest.raises(StageConflictError, match="secretsmanager:UpdateSecretVersionStage"):
+        account.store.promote(account.token, account.current)
+
+    assert account.stages()[by_hand] == ["AWSCURRENT"]
+
+
+def test_pending_is_dropped_once_however_often_it_is_asked_for(account: Account) -> None:
+    account.store.drop_pending(account.token)
+    account.store.drop_pending(account.token)
+
+    assert account.stages() == {account.current: ["AWSCURRENT"]}
+
+
+def test_the_pending_label_of_another_version_is_left(account: Account) -> None:
+    other = account.model.put_secret_value(SecretId=account.arn, SecretString=NEW, VersionStages=["AWSPENDING"])
+
+    account.store.drop_pending(account.token)
+
+    assert account.stages()[other["VersionId"]] == ["AWSPENDING"]
+
+
+CODES = {
+    "AccessDeniedException": AccessDeniedError,
+    "DecryptionFailure": AccessDeniedError,
+    "EncryptionFailure": AccessDeniedError,
+    "UnrecognizedClientException": AccessDeniedError,
+    "ResourceNotFoundException": StageConflictError,
+    "InvalidRequestException": StageConflictError,
+    "InvalidParameterException": StageConflictError,
+    "LimitExceededException": StageConflictError,
+    "ThrottlingException": UnavailableError,
+    "InternalServiceError": UnavailableError,
+    "SomethingNew": UnavailableError,
+}
+
+
+@pytest.mark.parametrize(("code", "kind"), CODES.items(), ids=CODES)
+def test_each_refusal_of_aws_is_one_of_our_errors_and_names_the_action(
+    account: Account, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[RotationError]
+) -> None:
+    def refuse(**request: Any) -> None:
+        raise SecretsManagerError(code, "not now")
+
+    monkeypatch.setattr(account.model, "describe_secret", refuse)
+    with pytest.raises(RotationError) as error:
+        account.store.describe()
+
+    assert type(error.value) is kind
+    assert str(error.value) == f"secretsmanager:DescribeSecret on {account.arn}: {code}: not now"
+
+
+def test_no_answer_is_unavailable(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{free_port()}")
+    secret_store._client.cache_clear()
+
+    with pytest.raises(UnavailableError, match=r"^secretsmanager:GetSecretValue on .* no answer"):
+        account.store.read(account.current, "AWSCURRENT")
+
+
+def test_importing_and_making_a_store_calls_nothing(account: Account) -> None:
+    secret_store._client.cache_clear()
+
+    SecretStore(account.arn)
+
+    assert secret_store._client.cache_info().currsize == 0
+    account.store.describe()
