@@ -41,6 +41,9 @@ LAMBDA_SERVICE_ERRORS = {
 # The function ended without an answer, so what it had sent to the service may still take effect.
 NO_ANSWER = {"States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError"}
 
+# Seconds: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+LAMBDA_INITIALISATION = 10
+
 # Seconds for which a database's failover may keep a service from answering.
 FAILOVER = 180
 
@@ -201,6 +204,16 @@ def test_the_fail_states_carry_the_errors_that_rotate_knows_as_ends() -> None:
     assert set(fails) <= our_errors()
 
 
+def test_every_error_that_the_definition_names_is_explained() -> None:
+    rows = re.findall(r"(?m)^\|([^|]*)\|", (ROOT / "docs" / "failures.md").read_text())
+    explained = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    clauses = [clause for state in STATES.values() for key in ("Retry", "Catch") for clause in state.get(key, [])]
+
+    named = {error for clause in clauses for error in clause["ErrorEquals"]} | set(ENDS)
+
+    assert named - {"States.ALL"} <= explained
+
+
 # ---- Time
 
 
@@ -216,6 +229,16 @@ def test_a_connection_and_a_statement_end_before_the_function_and_that_before_it
 
 def test_the_wait_is_longer_than_the_latest_statement() -> None:
     assert STATES["AwaitLateStatement"]["Seconds"] > CONNECT_TIMEOUT + STATEMENT_TIMEOUT
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_wait_outlasts_a_function_that_started_late_and_what_it_sent_last(name: str) -> None:
+    # A function's time limit does not count its initialisation, so it may still run when its state has timed out.
+    longest_run = LAMBDA_INITIALISATION + function_timeout(name)
+
+    left = longest_run - STATES[name]["TimeoutSeconds"]
+
+    assert STATES["AwaitLateStatement"]["Seconds"] >= left + STATEMENT_TIMEOUT
 
 
 def test_the_longest_execution_ends_before_the_machines_limit_and_that_before_rotate_stops_waiting() -> None:
