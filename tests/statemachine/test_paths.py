@@ -51,9 +51,9 @@ def told(*path: str, end: str, **body: Any) -> Expected:
     return Expected((*path, "ShouldTell", "ComposeAlert", "Alert", "SelectEnd", end), ENDS[end], **body)
 
 
-def unsent(*path: str) -> Expected:
+def unsent(*path: str, **body: Any) -> Expected:
     """People were to be told and could not be."""
-    return Expected((*path, "ShouldTell", "ComposeAlert", "Alert", "AlertFailed"), ENDS["AlertFailed"])
+    return Expected((*path, "ShouldTell", "ComposeAlert", "Alert", "AlertFailed"), ENDS["AlertFailed"], **body)
 
 
 def only_logging_in(status: str, error: str = "") -> Expected:
@@ -89,6 +89,7 @@ EXPECTED = {
     "AlertIsPublishedAtTheFourthAttempt": told(*failed_in("SetSecret", "RollBack"), end="RotationFailed"),
     "AlertFails": unsent(*failed_in("SetSecret", "RollBack")),
     "AlertFailsAndNobodyCouldLook": unsent(*failed_in("SetSecret", *NOT_LOOKED)),
+    "RecoveryCannotBeTold": unsent(*STEPS, previous=TOLD_UNTOUCHED),
     "CurrentLogsIn": only_logging_in("SUCCEEDED"),
     "CurrentIsRefused": only_logging_in("FAILED", "LoginRefusedError"),
     "CurrentStaysUnavailable": only_logging_in("FAILED", "UnavailableError"),
