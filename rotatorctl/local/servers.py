@@ -240,7 +240,7 @@ class _Account:
         return path
 
     def runnable(self, binaries: Path, copy: Path) -> Path:
-        """The folder of binaries, or that of a copy if this account may not read the original (below /root, say)."""
+        """The folder of binaries, or that of a copy if this account may not read the original."""
         try:
             self.run([binaries / "postgres", "--version"])
         except PermissionError:
