@@ -28,6 +28,15 @@ ENDS = {
 }
 TOLD_UNTOUCHED = {"Told": True, "Key": "untouched/AWSCURRENT"}
 TOLD_UNKNOWN = {"Told": True, "Key": "needs a person/unknown"}
+# What subscribers can filter by, and the key of the alert's body that it repeats.
+ATTRIBUTES = {
+    "AlertId": "alertId",
+    "Severity": "severity",
+    "Outcome": "outcome",
+    "Secret": "secretArn",
+    "Step": "step",
+    "Error": "error",
+}
 NOT_LOOKED = ("RollBack", "DescribeRollbackFailure")
 
 
@@ -162,7 +171,7 @@ def test_the_alert_carries_the_words_of_the_verdict_to_mail_and_to_machines(run:
     attributes = {name: each["StringValue"] for name, each in parameters["MessageAttributes"].items()}
     assert set(text) == {"default", "email"}
     assert 0 < len(parameters["Subject"]) < 100
-    assert attributes["AlertId"] == body["alertId"]
+    assert attributes == {name: body[key] for name, key in ATTRIBUTES.items()}
     assert all(attributes.values())
     if verdict := reported(case):
         assert body == verdict["Alert"]["Body"]
@@ -193,6 +202,15 @@ def test_when_nobody_could_look_the_state_alone_says_what_is_known(
     assert "Runtime.ImportModuleError" in mail
     assert f"rotate-secret --secret-id {report['SecretId']}" in mail
     assert report["Execution"] in mail
+
+
+def test_rollback_is_told_that_it_ran_before_because_it_may_have_lost_its_own_answer(run: Runner) -> None:
+    given = [
+        parameters["Payload"] for state, parameters in run("RollBackOutlastsAFailover").given if state == "RollBack"
+    ]
+
+    assert [payload["RetryCount"] for payload in given] == [0, 1, 2, 3, 4, 5]
+    assert {payload["Failure"]["Error"] for payload in given} == {"LoginRefusedError"}
 
 
 @pytest.mark.parametrize("case", CASES)
