@@ -132,17 +132,12 @@ def _needs_a_person(request: Request, finding: Finding) -> _Words:
             (("When the reason above is mended, to look again now", _rotate(request)),),
         )
     if finding.working_version:
-        promote = (
-            f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} "
-            f"--version-stage AWSCURRENT --move-to-version-id {finding.working_version} "
-            f"--remove-from-version-id {finding.current_version}"
-        )
         return _Words(
             "critical",
             f"ACTION NEEDED, AWSCURRENT does not log in but {finding.working} does",
             "yes, whoever reads AWSCURRENT is refused",
             "nothing by itself that would help",
-            (("To make the credential that works the current one", promote),),
+            (("To make the credential that works the current one", _promote(request, finding)),),
         )
     return _Words(
         "critical",
@@ -150,6 +145,13 @@ def _needs_a_person(request: Request, finding: Finding) -> _Words:
         "yes, whoever reads AWSCURRENT is refused",
         "AWSPENDING is kept. As the service's administrator, give the user the password labelled AWSCURRENT",
         (("After that, to try the rotation again", _rotate(request)),),
+    )
+
+
+def _promote(request: Request, finding: Finding) -> str:
+    return (
+        f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} --version-stage AWSCURRENT "
+        f"--move-to-version-id {finding.working_version} --remove-from-version-id {finding.current_version}"
     )
 
 
