@@ -125,7 +125,9 @@ class Machine:
     def executions(self) -> list[dict[str, Any]]:
         """All executions, oldest first, as DescribeExecution shows them."""
         listed = self.stepfunctions.list_executions(stateMachineArn=self.arn)["executions"]
-        described: list[Any] = [self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in listed]
+        described: list[Any] = [
+            self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in listed
+        ]
         return sorted(described, key=lambda each: each["startDate"])
 
     def path(self, arn: str) -> list[str]:
