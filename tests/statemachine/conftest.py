@@ -47,8 +47,13 @@ _FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:"
 
 @dataclass(frozen=True)
 class Run:
-    """One execution: the states that it entered, how it ended, and what its Task states were given."""
+    """One execution: the states that it entered, how it ended, and what its Task states were given.
 
+    `body` is its input.
+    """
+
+    arn: str
+    body: dict[str, Any]
     path: list[str]
     status: str
     error: str
@@ -110,7 +115,8 @@ class Machine:
         events = self._client.get_execution_history(executionArn=arn)["events"]
         path = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
         output = json.loads(ended["output"]) if "output" in ended else None
-        return Run(path, ended["status"], ended.get("error", ""), ended.get("cause", ""), output, list(_given(events)))
+        end = ended["status"], ended.get("error", ""), ended.get("cause", ""), output
+        return Run(arn, body, path, *end, list(_given(events)))
 
 
 def _definition() -> str:

@@ -7,8 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -26,8 +28,9 @@ ENDS = {
     "RollbackFailed": ("FAILED", "RollbackFailedError"),
     "AlertFailed": ("FAILED", "AlertFailedError"),
 }
-TOLD_UNTOUCHED = {"Told": True, "Key": "untouched/AWSCURRENT"}
-TOLD_UNKNOWN = {"Told": True, "Key": "needs a person/unknown"}
+NOW = datetime.now(UTC).isoformat()
+TOLD_UNTOUCHED = {"Told": True, "ToldAt": NOW, "Key": "untouched/AWSCURRENT"}
+TOLD_UNKNOWN = {"Told": True, "ToldAt": NOW, "Key": "needs a person/unknown", "RolledBack": 2}
 # What subscribers can filter by, and the key of the alert's body that it repeats.
 ATTRIBUTES = {
     "AlertId": "alertId",
@@ -37,6 +40,7 @@ ATTRIBUTES = {
     "Step": "step",
     "Error": "error",
 }
+REQUEST = ("Mode", "SecretId", "ClientRequestToken", "Attempt", "Previous")
 NOT_LOOKED = ("RollBack", "DescribeRollbackFailure")
 
 
@@ -119,6 +123,7 @@ def run(machine: Machine) -> Runner:
     def once(case: str) -> Run:
         body = json.loads((ROOT / "events/executions" / f"{EXPECTED[case].mode}.json").read_text())
         body["Previous"] |= EXPECTED[case].previous
+        body["Attempt"] += bool(EXPECTED[case].previous)
         return machine.run(case, body)
 
     return once
@@ -166,6 +171,8 @@ def test_the_alert_carries_the_words_of_the_verdict_to_mail_and_to_machines(run:
     (*_, (state, parameters)) = run(case).given
 
     assert state == "Alert"
+    assert parameters["TopicArn"].endswith(":alerts")
+    assert parameters["MessageStructure"] == "json"
     text = json.loads(parameters["Message"])
     body = json.loads(text["default"])
     attributes = {name: each["StringValue"] for name, each in parameters["MessageAttributes"].items()}
@@ -183,6 +190,8 @@ def test_the_alert_carries_the_words_of_the_verdict_to_mail_and_to_machines(run:
     ("case", "step", "error"),
     [
         ("RollBackCannotLook", "after CreateSecret", "States.Timeout"),
+        ("RollBackCannotLookAgain", "after CreateSecret", "States.Timeout"),
+        ("AlertFailsAndNobodyCouldLook", "after CreateSecret", "LoginRefusedError"),
         ("StoppedAndNobodyCanLook", "after none", "Execution.ABORTED"),
     ],
 )
@@ -190,18 +199,55 @@ def test_when_nobody_could_look_the_state_alone_says_what_is_known(
     run: Runner, case: str, step: str, error: str
 ) -> None:
     execution = run(case)
-    (*_, (_, parameters)) = execution.given
 
     report = json.loads(execution.cause)
+    report = report.get("Report", report)
     assert (report["Outcome"], report["Working"]) == ("needs a person", "unknown")
     assert (report["Step"], report["Error"]) == (step, error)
+    assert report["Reason"] == "Unable to import module 'roll_back'"
+    assert report["RolledBack"] == execution.body["Previous"]["RolledBack"]
+    assert {key: report[key] for key in REQUEST[1:]} == {key: execution.body[key] for key in REQUEST[1:]}
+    assert report["Execution"] == execution.arn
     assert words(report)
     assert previous_of({"Report": report, "Alert": {}}, True)["Key"] == report["Key"]
-    mail = json.loads(parameters["Message"])["email"]
-    assert error in mail
-    assert "Runtime.ImportModuleError" in mail
-    assert f"rotate-secret --secret-id {report['SecretId']}" in mail
-    assert report["Execution"] in mail
+
+
+@pytest.mark.parametrize("case", ["RollBackCannotLook", "AlertFailsAndNobodyCouldLook", "StoppedAndNobodyCanLook"])
+def test_when_nobody_could_look_the_mail_says_what_to_do(run: Runner, case: str) -> None:
+    execution = run(case)
+    (*_, (_, parameters)) = execution.given
+
+    text = json.loads(parameters["Message"])
+    body = json.loads(text["default"])
+    for said in (body["error"], "Runtime.ImportModuleError", "Unable to import module", execution.arn):
+        assert said in text["email"]
+    assert body["alertId"].startswith(body["versionId"])
+    assert body["executionUrl"].endswith(f"/{execution.arn}")
+    assert body["nextCommand"] == f"aws secretsmanager rotate-secret --secret-id {execution.body['SecretId']}"
+    assert body["nextCommand"] in text["email"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_function_is_given_the_request(run: Runner, case: str) -> None:
+    execution = run(case)
+    request = {key: execution.body[key] for key in REQUEST} | {"Execution": execution.arn}
+
+    given = [parameters["Payload"]["Request"] for state, parameters in execution.given if state != "Alert"]
+
+    assert given
+    assert all(each == request for each in given)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_function_is_given_the_last_step_that_was_completed(run: Runner, case: str) -> None:
+    completed = {"State": "none", "CurrentVersionId": ""}
+
+    for state, calls in groupby(run(case).given, key=itemgetter(0)):
+        if state != "Alert":
+            assert all(parameters["Payload"]["Completed"] == completed for _, parameters in calls)
+        answer = answers(case)[state][-1]
+        if state in STEPS[:3] and "Return" in answer:
+            completed = answer["Return"]["Payload"]
 
 
 def test_rollback_is_told_that_it_ran_before_because_it_may_have_lost_its_own_answer(run: Runner) -> None:
