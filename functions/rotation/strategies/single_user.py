@@ -31,16 +31,18 @@ class SingleUser(Strategy):
 
 
 def _change(engine: Engine, target: Credentials, logins: Iterator[Credentials]) -> None:
+    refusals = []
     for login in logins:
         try:
             if login == target:
                 engine.verify(target)
             else:
                 engine.set_password(login, target)
-        except LoginRefusedError:
+        except LoginRefusedError as refused:
+            refusals.append(refused)
             continue
         return
-    raise LoginRefusedError(f"none of the secret's versions AWSCURRENT, AWSPENDING, AWSPREVIOUS logs in as {target}")
+    raise LoginRefusedError(f"none of the secret's versions AWSCURRENT, AWSPENDING, AWSPREVIOUS logs in: {refusals[0]}")
 
 
 def _ladder(known: Known, *first: Credentials) -> Iterator[Credentials]:
