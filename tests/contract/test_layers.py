@@ -14,8 +14,8 @@ from tests.contract.imports import ENGINES, FUNCTIONS, HANDLERS, MODULES, import
 # A module imports from layers below its own, never from its own or from above. The first pattern that fits counts.
 LAYERS = (
     ("rotation", "rotation.strategies"),
-    ("rotation.errors", "rotation.redaction", "rotation.passwords"),
-    ("rotation.model", "rotation.aws", "rotation.call", "rotation.tls"),
+    ("rotation.errors", "rotation.redaction"),
+    ("rotation.model", "rotation.aws", "rotation.call", "rotation.tls", "rotation.passwords"),
     ("rotation.outcome", "rotation.secret", "rotation.secret_store", "rotation.executions", "rotation.engines.base"),
     ("rotation.alert", "rotation.waiting", "rotation.engines", "rotation.strategies.base"),
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
