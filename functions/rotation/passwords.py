@@ -3,6 +3,8 @@
 import secrets
 import string
 
+from rotation.redaction import conceal
+
 # Characters that need no quoting in a URL, a shell or a connection string; none of those that AWS's own rotation
 # functions exclude (/@"'\ and ':').
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.~")
@@ -18,4 +20,5 @@ def new_password() -> str:
     while True:
         password = "".join(secrets.choice(alphabet) for _ in range(_LENGTH))
         if password[0] in string.ascii_letters and all(set(password) & set(kind) for kind in _CLASSES):
+            conceal(password)
             return password

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rotation.errors import InvalidSecretError
 from rotation.model import Credentials, Json
+from rotation.redaction import conceal
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\.?$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?"
@@ -39,6 +40,7 @@ class Secret:
     def parse(cls, value: str, tags: Mapping[str, str], engines: Mapping[str, EngineTraits]) -> "Secret":
         """The secret in the text `value`; raises InvalidSecretError naming the key or rule that is broken."""
         fields = _json_object(value)
+        conceal(str(fields.get("password") or ""))
         secret = cls(fields, _traits(fields, tags, engines))
         secret.credentials  # noqa: B018  building them checks every key that the engine needs
         return secret

@@ -86,6 +86,7 @@ class SecretStore:
         vouches to Secrets Manager that this version was made for its rotation by another role than the rotation
         function's: https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
         """
+        conceal(value)
         proof = {"RotationToken": rotation_token} if rotation_token else {}
         with self._calling("PutSecretValue"):
             try:

@@ -3,8 +3,10 @@
 import string
 
 from rotation.passwords import new_password
+from rotation.redaction import forget, redacted
 
 SAMPLE = [new_password() for _ in range(2_000)]
+forget()
 ALPHABET = set(string.ascii_letters + string.digits + "-_.~")
 
 
@@ -27,3 +29,8 @@ def test_passwords_never_repeat_and_no_character_is_preferred() -> None:
     # 62,000 characters of 66 kinds: about 940 of each; the four punctuation marks come a little more often, since
     # every password has one. Six standard deviations are about 180.
     assert all(700 < each < 1_300 for each in count.values()), count
+
+
+def test_a_password_is_concealed_as_soon_as_it_is_made() -> None:
+    assert redacted(new_password()) == "[redacted]"
+    forget()

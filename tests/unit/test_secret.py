@@ -7,6 +7,7 @@ import pytest
 
 from rotation.engines import ENGINES
 from rotation.errors import InvalidSecretError
+from rotation.redaction import forget, redacted
 from rotation.secret import Secret
 
 FIELDS = {
@@ -209,3 +210,10 @@ def test_a_secret_never_shows_its_value() -> None:
     secret = parse(FIELDS)
 
     assert "Zk3" not in f"{secret!r} {secret} {secret.credentials!r} {secret.credentials}"
+
+
+def test_a_password_is_concealed_before_anything_is_checked() -> None:
+    forget()
+    refusal(FIELDS | {"host": "db example"})
+
+    assert redacted("it is Zk3-vQ9_xT7") == "it is [redacted]"
