@@ -16,6 +16,10 @@ from rotation.outcome import (
 
 _LONGEST_SUBJECT = 99
 
+# RotateSecret meets AWSPENDING on another version, answers with an error, and reattempts that rotation:
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+_RETRY = 'to retry now (it answers "A previous rotation isn\'t complete"; that is the retry)'
+
 
 @dataclass(frozen=True)
 class _Words:
@@ -30,7 +34,7 @@ class _Words:
 
 def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int) -> Json:
     """Subject, JSON body and mail text; `rolled_back` counts the attempts of this token that had to be put right."""
-    words = _words(request, finding, rolled_back)
+    words = _words(request, finding, failure, rolled_back)
     body = {
         "alertId": f"{request.token}-{request.attempt}-{finding.key}".replace(" ", "-"),
         "severity": words.severity,
@@ -81,11 +85,11 @@ def _email(finding: Finding, failure: Failure, words: _Words, body: Json) -> str
     return "\n".join([*lines, f"Execution: {body['executionUrl']}", f"Alert id:  {body['alertId']}", ""])
 
 
-def _words(request: Request, finding: Finding, rolled_back: int) -> _Words:
+def _words(request: Request, finding: Finding, failure: Failure, rolled_back: int) -> _Words:
     if finding.outcome == ROTATED:
         return _Words("info", "Recovered, the secret is rotated", "no, AWSCURRENT is the new value", "nothing to do")
     if finding.outcome == NEEDS_A_PERSON:
-        return _needs_a_person(request, finding)
+        return _needs_a_person(request, finding, failure)
     if finding.outcome == UNTOUCHED:
         headline, applications = "Rotation failed, nothing changed", "no, AWSCURRENT was never changed and logs in"
     else:
@@ -97,54 +101,59 @@ def _words(request: Request, finding: Finding, rolled_back: int) -> _Words:
 
 
 def _go_on(request: Request, finding: Finding, rolled_back: int) -> tuple[str, tuple[tuple[str, str], ...]]:
-    rotate = _rotate(request)
     if finding.pending_removed:
         next_value = (
             "the service refuses this new value for good, so it was given up; the next rotation makes another one"
         )
-        return next_value, (("To rotate with another value now", rotate),)
-    afresh = (
-        f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} "
-        f"--version-stage AWSPENDING --remove-from-version-id {request.token}\n{rotate}"
-    )
+        return next_value, (("To rotate with another value now", _rotate(request)),)
     if rolled_back >= MOST_ROLLED_BACK_ATTEMPTS:
         held = (
             f"nothing by itself: {rolled_back} attempts with this version had to be put right, no further one is made"
         )
-        return held, (("When the cause is mended, to start afresh with another value", afresh),)
+        return held, (("When the cause is mended, to start afresh with another value", _afresh(request)),)
     retried = (
         "Secrets Manager retries by itself with the same new value; a message tells when that worked. After "
         f"{MOST_ROLLED_BACK_ATTEMPTS} attempts that had to be put right (so far {rolled_back}) no further one is made"
     )
-    return retried, (
-        ("When the cause is mended, to retry now (it answers that a previous rotation will be reattempted)", rotate),
-        ("Or to start afresh with another value", afresh),
+    afresh = ("Or to start afresh with another value", _afresh(request))
+    return retried, ((f"When the cause is mended, {_RETRY}", _rotate(request)), afresh)
+
+
+def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Words:
+    if finding.working == UNKNOWN:
+        return _check(request, failure)
+    affected = "yes, whoever reads AWSCURRENT is refused"
+    if finding.working_version:
+        headline = f"ACTION NEEDED, AWSCURRENT does not log in but {finding.working} does"
+        promote = ("To make the credential that works the current one", _promote(request, finding))
+        return _Words("critical", headline, affected, "the next attempt may mend it; do not wait for it", (promote,))
+    what_next = "nothing by itself. AWSPENDING is kept. Perhaps somebody changed the password by hand"
+    read = f"aws secretsmanager get-secret-value --secret-id {request.secret_id} --version-stage AWSCURRENT"
+    restore = ("As the service's administrator, give the user the password that this shows", read)
+    retry = (f"After that, {_RETRY}", _rotate(request))
+    return _Words("critical", "ACTION NEEDED, no known credential logs in", affected, what_next, (restore, retry))
+
+
+def _check(request: Request, failure: Failure) -> _Words:
+    # Before SetSecret nothing has changed: whoever logged in before still does.
+    unchanged = failure.step == "CreateSecret"
+    return _Words(
+        "warning" if unchanged else "critical",
+        "CHECK NEEDED, AWSCURRENT could not be tried",
+        "no, nothing had been changed" if unchanged else "unknown",
+        "AWSPENDING is kept, and the next attempt looks again",
+        ((f"When that is mended, {_RETRY}", _rotate(request)),),
     )
 
 
-def _needs_a_person(request: Request, finding: Finding) -> _Words:
-    if finding.working == UNKNOWN:
-        return _Words(
-            "critical",
-            "CHECK NEEDED, AWSCURRENT could not be tried",
-            "unknown",
-            "AWSPENDING is kept, and the next attempt looks again",
-            (("When the reason above is mended, to look again now", _rotate(request)),),
-        )
-    if finding.working_version:
-        return _Words(
-            "critical",
-            f"ACTION NEEDED, AWSCURRENT does not log in but {finding.working} does",
-            "yes, whoever reads AWSCURRENT is refused",
-            "nothing by itself that would help",
-            (("To make the credential that works the current one", _promote(request, finding)),),
-        )
-    return _Words(
-        "critical",
-        "ACTION NEEDED, no known credential logs in",
-        "yes, whoever reads AWSCURRENT is refused",
-        "AWSPENDING is kept. As the service's administrator, give the user the password labelled AWSCURRENT",
-        (("After that, to try the rotation again", _rotate(request)),),
+def _rotate(request: Request) -> str:
+    return f"aws secretsmanager rotate-secret --secret-id {request.secret_id}"
+
+
+def _afresh(request: Request) -> str:
+    return (
+        f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} "
+        f"--version-stage AWSPENDING --remove-from-version-id {request.token}\n{_rotate(request)}"
     )
 
 
@@ -153,7 +162,3 @@ def _promote(request: Request, finding: Finding) -> str:
         f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} --version-stage AWSCURRENT "
         f"--move-to-version-id {finding.working_version} --remove-from-version-id {finding.current_version}"
     )
-
-
-def _rotate(request: Request) -> str:
-    return f"aws secretsmanager rotate-secret --secret-id {request.secret_id}"

@@ -21,10 +21,10 @@ from rotation.waiting import Waiting
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_NOT_FAILED: Json = {"Error": "none", "Cause": "", "Step": ""}
+_NOT_FAILED: Json = {"Error": "none", "Cause": "", "Step": "none"}
 
-# Seconds of the function's time that are kept to answer before it is killed.
-_LAST_SECONDS = 10
+# Seconds of the function's time that are kept to answer before it is killed: two AWS calls, each answered late.
+_LAST_SECONDS = 25
 
 
 def answer(event: Mapping[str, Any], context: "LambdaContext") -> None:

@@ -44,7 +44,7 @@ class Execution:
     @property
     def reported(self) -> bool:
         """Whether it ended in one of the machine's own Fail states, and so rolled back and has a verdict."""
-        return self.error in ENDS
+        return self.error in ENDS and self.cause.startswith("{")
 
     @property
     def verdict(self) -> Json:

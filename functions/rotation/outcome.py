@@ -44,14 +44,9 @@ class Finding:
     working_version: str = ""
 
     @property
-    def put_right(self) -> bool:
-        """Whether applications were, or are, refused because of this attempt."""
-        return self.outcome == ROLLED_BACK or (self.outcome == NEEDS_A_PERSON and self.working != UNKNOWN)
-
-    @property
     def key(self) -> str:
         """What has to change before people are told again."""
-        return f"{self.outcome}/{self.working}"
+        return f"{self.outcome}/{self.working}" + ("/given up" if self.pending_removed else "")
 
 
 def error_message(cause: str) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from rotation.alert import alert
 from rotation.model import Json, Request
-from rotation.outcome import NEEDS_A_PERSON, ROTATED, UNKNOWN, Failure, Finding
+from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNKNOWN, Failure, Finding
 
 # After this people are told again of a failure that nobody mended.
 _REMIND_AFTER = timedelta(hours=24)
@@ -21,7 +21,7 @@ def verdict(request: Request, finding: Finding, failure: Failure) -> Json:
     An alert that an earlier attempt could not publish, perhaps only for want of an answer, goes out in its own words
     and with its own id if it is still true.
     """
-    rolled_back = request.previous["RolledBack"] + int(finding.put_right)
+    rolled_back = request.previous["RolledBack"] + int(finding.outcome == ROLLED_BACK)
     unsent: Json = request.previous.get("Alert") or {}
     if unsent.get("Key") != finding.key:
         unsent = alert(request, finding, failure, rolled_back)

@@ -40,22 +40,44 @@ _PLAIN_WORDS = {
 }
 _MOST_ROUNDS = 3
 
+# The number of the state machine's last retry of RollBack: what cannot be looked at by then is reported as such.
+LAST_RETRY = 5
+
 
 def roll_back(rotation: Rotation) -> Json:
     """The verdict on a failed attempt, after putting right what can be.
 
     Raises UnavailableError while the service or Secrets Manager gives no answer: the state machine then asks again.
     """
-    failure = failure_of(rotation.request)
-    # An earlier call of this very state may have restored the credential and lost its answer.
-    changed = rotation.request.retry_count > 0 and failure.step != "CreateSecret"
+    request = rotation.request
+    failure = failure_of(request)
+    # An earlier call of this very state may have restored the credential and lost its answer. It is certain that there
+    # was something to restore only if SetSecret was completed.
+    changed = request.retry_count > 0 and failure.step in ("TestSecret", "FinishSecret")
+    try:
+        finding = _give_up_rejected(rotation, _settle(rotation, changed), failure)
+    except UnavailableError as error:
+        if request.retry_count < LAST_RETRY:
+            raise
+        finding = _not_tried(error)
+    except RotationError as error:
+        finding = _not_tried(error)
+    return verdict(request, finding, failure)
+
+
+def _settle(rotation: Rotation, changed: bool) -> Finding:
+    """Restore until AWSCURRENT is still the version that was looked at."""
     for _ in range(_MOST_ROUNDS):
         current = rotation.look_again().current
         finding = _restore(rotation, changed)
         if rotation.look_again().current == current:
-            return verdict(rotation.request, _give_up_rejected(rotation, finding, failure), failure)
+            return finding
         changed = changed or finding.outcome == ROLLED_BACK
     raise UnavailableError("AWSCURRENT keeps moving to other versions; something else writes this secret")
+
+
+def _not_tried(error: RotationError) -> Finding:
+    return Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {redacted(str(error))}")
 
 
 def failure_of(request: Request) -> Failure:
@@ -70,19 +92,14 @@ def _step_after(completed: str) -> str:
 
 
 def _restore(rotation: Rotation, changed: bool) -> Finding:
-    try:
-        current = rotation.current
-        account = f"({current})" if current.host else ""
-        if _logs_in(rotation, current):
-            outcome = ROLLED_BACK if changed else UNTOUCHED
-        elif _revert(rotation) and _logs_in(rotation, current):
-            outcome = ROLLED_BACK
-        else:
-            return _who_logs_in(rotation, account)
-    except UnavailableError:
-        raise
-    except RotationError as error:
-        return Finding(NEEDS_A_PERSON, UNKNOWN, redacted(f"AWSCURRENT could not be tried: {error}"))
+    current = rotation.current
+    account = f"({current})" if current.host else ""
+    if _logs_in(rotation, current):
+        outcome = ROLLED_BACK if changed else UNTOUCHED
+    elif _revert(rotation) and _logs_in(rotation, current):
+        outcome = ROLLED_BACK
+    else:
+        return _who_logs_in(rotation, account)
     promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
     return Finding(ROTATED if promoted else outcome, account=account)
 

@@ -23,7 +23,9 @@ def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, A
         with boundary():
             request = Request.of(event)
             conceal(request.rotation_token)
-            logger.append_keys(secret=request.secret_name, version=request.token, attempt=request.attempt)
+            logger.append_keys(secret=request.secret_name, version=request.token, execution=request.execution)
+            # The Lambda runtime reports an error with the request's id and no more.
+            logger.info("started", function_request_id=getattr(context, "aws_request_id", None))
             verdict = step(Rotation(request, SecretStore(request.secret_id)))
             logger.info("done", verdict=verdict.get("State") or verdict["Report"]["Outcome"])
             return verdict

@@ -40,6 +40,8 @@ LAMBDA_SERVICE_ERRORS = {
 }
 # The function ended without an answer, so what it had sent to the service may still take effect.
 NO_ANSWER = {"States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError"}
+NO_ANSWER |= {"Lambda.ClientExecutionTimeoutException", "Lambda.SdkClientException"}
+NO_ANSWER |= {"Lambda.ServiceException", "Lambda.AWSLambdaException"}
 
 # Seconds: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
 LAMBDA_INITIALISATION = 10

@@ -200,7 +200,7 @@ def test_the_rule_alone_rolls_back_what_nobody_waits_for(secret: DeployedSecret)
         "ClientRequestToken": token,
         "Attempt": 1,
         "Previous": none_told,
-        "Ended": {"Error": "none", "Cause": "", "Step": ""},
+        "Ended": {"Error": "none", "Cause": "", "Step": "none"},
         "RotationToken": deployed.stack.model.rotations(secret.arn)[-1].rotation_token,
     }
     with deployed.server.admin() as admin:

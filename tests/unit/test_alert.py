@@ -99,7 +99,10 @@ def test_the_headline_says_what_is_true_and_whether_applications_notice(
         ("recovered", ""),
         ("untouched", ROTATE),
         ("rolled back", ROTATE),
-        ("none works", ROTATE),
+        (
+            "none works",
+            f"aws secretsmanager get-secret-value --secret-id {REQUEST.secret_id} --version-stage AWSCURRENT",
+        ),
         ("could not look", ROTATE),
         (
             "another works",

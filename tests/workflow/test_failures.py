@@ -171,7 +171,7 @@ def test_a_database_that_is_down_is_a_check_and_no_emergency(world: World) -> No
     finally:
         world.server.start()
 
-    assert world.subjects() == ["CHECK NEEDED"]
+    assert world.subjects() == ["CHECK NEEDED, AWSCURRENT could not be tried"]
     assert world.outcomes() == ["needs a person"]
     assert world.value()["password"] == world.old
     assert "AWSPENDING" in world.stages()[world.token]
