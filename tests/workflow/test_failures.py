@@ -191,6 +191,44 @@ def test_a_password_changed_by_hand_needs_a_person_and_nothing_is_changed(world:
     assert world.logs_in("changed-by-hand")
 
 
+def test_attempts_that_could_put_nothing_right_do_not_use_up_the_limit(world: World) -> None:
+    with world.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{world.user}\" PASSWORD 'changed-by-hand'")
+    world.rotate()
+    for _ in range(3):
+        world.retry()
+    assert world.subjects() == ["ACTION NEEDED, no known credential logs in"]
+
+    with world.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{world.user}\" PASSWORD '{world.old}'")
+
+    assert world.retry() == "RotationSucceeded"
+    assert world.subjects() == ["Recovered, the secret is rotated"]
+
+
+def test_a_value_that_the_service_rejects_for_good_is_given_up_and_the_next_rotation_works(world: World) -> None:
+    mend = break_state(world, "SetSecret", failing("UnavailableError"))
+    world.rotate()
+    mend()
+    mend = break_state(world, "SetSecret", failing("PasswordRejectedError"))
+
+    assert world.retry() == "RotationFailed"
+
+    given_up = world.token
+    assert world.logs_in(world.old)
+    assert "AWSPENDING" not in world.stages().get(given_up, [])
+    assert world.subjects() == ["Rotation failed, nothing changed"] * 2
+    executions = len(world.machine.executions())
+    assert world.retry() == "RotationFailed"
+    assert len(world.machine.executions()) == executions
+    assert world.subjects() == []
+
+    mend()
+    assert world.rotate() == "RotationSucceeded"
+    assert world.token != given_up
+    assert not world.logs_in(world.old)
+
+
 def test_the_ladder_goes_on_from_awsprevious_when_awscurrent_is_not_what_the_server_has(world: World) -> None:
     world.rotate()
     with world.server.admin() as admin:
