@@ -19,6 +19,7 @@ PASSWORDS = {
     "line break": "one\ntwo\tthree",
     "accents": "pässwört",
     "emoji": "fox 🦊 den",
+    "all at once": "öld \"pass\" 'word' \\n 🦊",
     "surrogate": "half \ud83e pair",
     "short": "abcd",
 }
