@@ -105,7 +105,7 @@ def until(true: Any) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deployed() -> Iterator[Deployed]:
     with PostgreSQL.started() as server:
         parameters = {"AlertEmail": MAIL, "PrivateCaCertificate": server.ca_pem}

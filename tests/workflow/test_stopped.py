@@ -54,8 +54,8 @@ def stop_after_the_change(world: World) -> str:
         gate.reached.wait(20)
         arn = str(world.machine.executions()[0]["executionArn"])
         world.machine.stepfunctions.stop_execution(executionArn=arn)
-        world.machine.execution_ended(arn)
         gate.opened.set()
+        world.machine.execution_ended(arn)
         assert rotation.result() == "RotationFailed"
     return arn
 
@@ -187,7 +187,7 @@ def test_a_later_step_after_a_failed_attempt_reports_it_and_starts_nothing(world
 
 
 def unheard(handler: Handler, event: Any, context: Any) -> None:
-    """A call whose end nobody hears of; of several at once the server lets one win and tells the others to come later."""
+    """A call whose end nobody hears of; the server lets one of several win, and sends the others away."""
     with suppress(UnavailableError):
         handler(event, context)
 
