@@ -1,6 +1,7 @@
 """What is PostgreSQL's own: verifiers, its error codes, the settings that a role may carry."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,9 +15,10 @@ from rotation.errors import (
     PasswordRejectedError,
     RightsDifferError,
     RotationError,
+    UnavailableError,
 )
 from rotation.model import Credentials
-from tests.contract.test_engines import next_of
+from tests.contract.test_engines import next_of, until
 from tests.contract.worlds import PostgresWorld
 
 ENGINE = Postgres()
@@ -85,6 +87,24 @@ def test_a_role_that_may_not_log_in_is_refused(world: PostgresWorld, change: str
 def test_a_log_in_that_the_server_wants_inside_tls_is_refused(world: PostgresWorld) -> None:
     with pytest.raises(LoginRefusedError, match="no encryption"):
         ENGINE.verify(replace(world.user(), ssl=False))
+
+
+def test_a_change_that_another_one_overtakes_is_unavailable_and_takes_no_effect(world: PostgresWorld) -> None:
+    """PostgreSQL calls it an internal error: tuple concurrently updated."""
+    old = world.user()
+    new = next_of(old)
+
+    with ThreadPoolExecutor() as pool, world.server.admin() as other:
+        other.run("BEGIN")
+        other.run(f"ALTER ROLE {pg.identifier(old.username)} CONNECTION LIMIT 5")
+        change = pool.submit(ENGINE.set_password, old, new)
+        until(world.waiting)
+        other.run("COMMIT")
+        with pytest.raises(UnavailableError, match="tuple concurrently updated"):
+            change.result()
+
+    assert world.logs_in(old)
+    assert not world.logs_in(new)
 
 
 def test_a_database_that_does_not_exist_is_the_secrets_fault(world: PostgresWorld) -> None:
