@@ -40,6 +40,7 @@ def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int
         "severity": words.severity,
         "outcome": finding.outcome,
         "workingCredential": finding.working,
+        "workingReason": finding.why,
         "applicationsAffected": words.applications,
         "whatHappensNext": words.what_next,
         "nextCommand": words.commands[0][1] if words.commands else "",

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ class Execution:
     arn: str
     name: str
     status: str
-    input: Json
+    input: Json = field(repr=False)
     error: str
     cause: str
 

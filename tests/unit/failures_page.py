@@ -34,7 +34,8 @@ _REJECTED = Failure(
 _REFUSED = Failure(
     "SetSecret",
     "LoginRefusedError",
-    "none of the secret's versions AWSCURRENT, AWSPENDING, AWSPREVIOUS logs in as user 'orders' at db.example:5432",
+    "none of the secret's versions AWSCURRENT, AWSPENDING, AWSPREVIOUS logs in: user 'orders' at db.example:5432: "
+    'password authentication failed for user "orders" (SQLSTATE 28P01)',
 )
 _DENIED = Failure(
     "CreateSecret",

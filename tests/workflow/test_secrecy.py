@@ -20,6 +20,7 @@ from rotation import runtime, secret_store
 from rotation.call import Call
 from rotation.engines import ENGINES
 from rotation.engines.postgres import _Connection
+from rotation.executions import Execution
 from rotation.model import Credentials, Request
 from rotation.rotation import Rotation
 from rotation.secret import Secret
@@ -288,10 +289,11 @@ def test_no_class_that_holds_a_value_shows_it() -> None:
     rotation = Rotation(request, SecretStore("arn"))
     rotation._secrets["v"] = secret
     known = Known(credentials, credentials, lambda: credentials)
+    execution = Execution("arn", "name", "RUNNING", event | {"RotationToken": token}, "", "")
 
     shown = "".join(
         f"{each!r} {each} {[each]} {vars(type(each)).get('__doc__')}"
-        for each in (credentials, secret, call, request, rotation, rotation.store, known)
+        for each in (credentials, secret, call, request, execution, rotation, rotation.store, known)
     )
 
     assert [form for value in (OLD, token) for form in forms(value) if form in shown] == []

@@ -33,6 +33,8 @@ _ERRORS: dict[str, type[RotationError]] = {
     "42501": RightsDifferError,
     "22023": PasswordRejectedError,
     "08": UnavailableError,
+    # A standby, or a server that a failover has just made read-only.
+    "25006": UnavailableError,
     "40": UnavailableError,
     "53": UnavailableError,
     "55P03": UnavailableError,
