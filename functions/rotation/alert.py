@@ -106,8 +106,9 @@ def _go_on(request: Request, finding: Finding, rolled_back: int) -> tuple[str, t
         next_value = (
             "the service refuses this new value for good, so it was given up; the next rotation makes another one"
         )
-        return next_value, (("To rotate with another value now", _rotate(request)),)
-    if rolled_back >= MOST_ROLLED_BACK_ATTEMPTS:
+        again = ('If it answers "A previous rotation isn\'t complete"', _afresh(request))
+        return next_value, (("To rotate with another value now", _rotate(request)), again)
+    if finding.held:
         held = (
             f"nothing by itself: {rolled_back} attempts with this version had to be put right, no further one is made"
         )
@@ -136,8 +137,8 @@ def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Wo
 
 
 def _check(request: Request, failure: Failure) -> _Words:
-    # Before SetSecret nothing has changed: whoever logged in before still does.
-    unchanged = failure.step == "CreateSecret"
+    # Before the first SetSecret nothing has changed: whoever logged in before still does.
+    unchanged = failure.step == "CreateSecret" and request.attempt == 1
     return _Words(
         "warning" if unchanged else "critical",
         "CHECK NEEDED, AWSCURRENT could not be tried",

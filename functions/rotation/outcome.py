@@ -40,13 +40,15 @@ class Finding:
     why: str = ""
     account: str = ""
     pending_removed: bool = False
+    held: bool = False
     current_version: str = ""
     working_version: str = ""
 
     @property
     def key(self) -> str:
         """What has to change before people are told again."""
-        return f"{self.outcome}/{self.working}" + ("/given up" if self.pending_removed else "")
+        further = ("/given up" if self.pending_removed else "") + ("/held" if self.held else "")
+        return f"{self.outcome}/{self.working}{further}"
 
 
 def error_message(cause: str) -> str:

@@ -3,11 +3,12 @@
 `rotate` passes on its words, and hands what matters of it to the next attempt as `Previous`.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rotation.alert import alert
 from rotation.model import Json, Request
-from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNKNOWN, Failure, Finding
+from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNKNOWN, Failure, Finding
 
 # After this people are told again of a failure that nobody mended.
 _REMIND_AFTER = timedelta(hours=24)
@@ -22,6 +23,8 @@ def verdict(request: Request, finding: Finding, failure: Failure) -> Json:
     and with its own id if it is still true.
     """
     rolled_back = request.previous["RolledBack"] + int(finding.outcome == ROLLED_BACK)
+    if finding.outcome == ROLLED_BACK and rolled_back >= MOST_ROLLED_BACK_ATTEMPTS:
+        finding = replace(finding, held=True)
     unsent: Json = request.previous.get("Alert") or {}
     if unsent.get("Key") != finding.key:
         unsent = alert(request, finding, failure, rolled_back)

@@ -141,7 +141,7 @@ def _others(rotation: Rotation) -> Iterator[tuple[str, str, Credentials]]:
     token = rotation.request.token
     if pending := rotation.secret(token, None):
         yield AWSPENDING, token, pending.credentials
-    if previous := rotation.previous():
+    if (previous := rotation.previous()) and previous.same_account(rotation.current):
         yield AWSPREVIOUS, str(rotation.description.version(AWSPREVIOUS)), previous
 
 
@@ -151,5 +151,8 @@ def _give_up_rejected(rotation: Rotation, finding: Finding, failure: Failure) ->
     """
     if failure.error != "PasswordRejectedError" or finding.outcome not in (UNTOUCHED, ROLLED_BACK):
         return finding
-    rotation.store.drop_pending(rotation.request.token)
+    try:
+        rotation.store.drop_pending(rotation.request.token)
+    except RotationError as error:
+        return replace(finding, why=f"AWSPENDING could not be taken off the refused value: {redacted(str(error))}")
     return replace(finding, pending_removed=True)

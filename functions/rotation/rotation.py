@@ -1,10 +1,11 @@
 """One rotation as its steps see it: request, labels, the credentials of the versions, engine and strategy."""
 
+from contextlib import suppress
 from functools import cached_property
 
 from rotation import engines
 from rotation.engines.base import Engine
-from rotation.errors import StageConflictError, UnavailableError
+from rotation.errors import InvalidSecretError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request
 from rotation.secret import Secret
 from rotation.secret_store import Description, SecretStore
@@ -61,10 +62,12 @@ class Rotation:
         raise UnavailableError(f"version {token} has no value to be seen yet")
 
     def previous(self) -> Credentials | None:
-        """AWSPREVIOUS's credential, if there is one."""
+        """AWSPREVIOUS's credential, if there is one: it may be from a time before the secret had this shape."""
         version = self.description.version(AWSPREVIOUS)
-        secret = self.secret(version, AWSPREVIOUS) if version else None
-        return secret.credentials if secret else None
+        with suppress(InvalidSecretError):
+            secret = self.secret(version, AWSPREVIOUS) if version else None
+            return secret.credentials if secret else None
+        return None
 
     @property
     def engine(self) -> Engine:

@@ -13,14 +13,21 @@ from rotation.redaction import conceal, forget, redacted
 from rotation.rotation import Rotation
 from rotation.secret_store import SecretStore
 
+_KEEP_READY: Json = {"KeepReady": True}
+
 logger = Logger(json_serializer=lambda entry: redacted(json.dumps(entry, default=str)))
 
 
 def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, Any], Any], Json]:
-    """The handler of one state: parses the state machine's event, runs the step, returns its verdict."""
+    """The handler of one state: parses the state machine's event, runs the step, returns its verdict.
+
+    A weekly event {"KeepReady": true} is answered and no more (see the template's KeepReadyRule).
+    """
 
     def handler(event: Mapping[str, Any], context: Any) -> Json:
         with boundary():
+            if event == _KEEP_READY:
+                return {}
             request = Request.of(event)
             conceal(request.rotation_token)
             logger.append_keys(secret=request.secret_name, version=request.token, execution=request.execution)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from rotation.aws import CONFIG, translated
-from rotation.errors import InvalidSecretError, StageConflictError
+from rotation.errors import InvalidSecretError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING
 from rotation.redaction import conceal
 
@@ -108,7 +108,12 @@ class SecretStore:
         try:
             self._move(AWSCURRENT, RemoveFromVersionId=from_version, MoveToVersionId=token)
         except StageConflictError:
-            if not self.describe().carries(token, AWSCURRENT):
+            description = self.describe()
+            if description.version(AWSCURRENT) == from_version:
+                raise UnavailableError(
+                    "AWSCURRENT was moved, but the labels that are read are older than that"
+                ) from None
+            if not description.carries(token, AWSCURRENT):
                 raise
 
     def drop_pending(self, token: str) -> None:

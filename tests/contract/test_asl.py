@@ -43,6 +43,10 @@ NO_ANSWER = {"States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.Ex
 NO_ANSWER |= {"Lambda.ClientExecutionTimeoutException", "Lambda.SdkClientException"}
 NO_ANSWER |= {"Lambda.ServiceException", "Lambda.AWSLambdaException"}
 
+# Errors of ours after which a change may still come to pass, or to be seen: a connection that broke off while a
+# statement waited; a label that was moved though the move was refused, or that is read as it was before.
+LATER_THAN_ITS_ERROR = {"SetSecret": {"UnavailableError"}, "FinishSecret": {"UnavailableError", "StageConflictError"}}
+
 # Seconds: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
 LAMBDA_INITIALISATION = 10
 
@@ -149,7 +153,7 @@ def test_rolling_back_outlasts_a_failover() -> None:
 def test_a_failed_step_leads_to_rollback_after_a_wait_if_it_gave_no_answer(name: str) -> None:
     without_answer, every = STATES[name]["Catch"]
 
-    assert set(without_answer["ErrorEquals"]) == NO_ANSWER
+    assert set(without_answer["ErrorEquals"]) == NO_ANSWER | LATER_THAN_ITS_ERROR.get(name, set())
     assert without_answer["Next"] == "AwaitLateStatement"
     assert every == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.Failure", "Next": "RollBack"}
     assert without_answer["ResultPath"] == "$.Failure"

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from rotation import runtime
+
 type Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
@@ -285,7 +287,7 @@ def test_neither_the_machines_log_nor_a_debug_level_can_show_what_must_stay_unse
 @pytest.mark.parametrize("path", sorted((ROOT / "events" / "eventbridge").iterdir()), ids=lambda path: path.stem)
 def test_rotate_hears_which_execution_ended_and_never_its_input(path: Path) -> None:
     event = json.loads(path.read_text())
-    (rule,) = of_type("AWS::Events::Rule").values()
+    rule = of_type("AWS::Events::Rule")["ExecutionEndedRule"]
     (target,) = rule["Targets"]
 
     heard = json.loads(transformed(target["InputTransformer"], event))
@@ -322,3 +324,17 @@ def test_every_parameter_stands_in_a_group_of_the_console() -> None:
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
 
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(TEMPLATE["Parameters"])
+
+
+def test_every_function_in_the_vpc_is_kept_ready_by_a_call_that_its_code_knows() -> None:
+    rule = of_type("AWS::Events::Rule")["KeepReadyRule"]
+
+    called = {target["Id"] + "Function" for target in rule["Targets"]}
+    allowed = {
+        body["FunctionName"]["Ref"]
+        for body in of_type("AWS::Lambda::Permission").values()
+        if body.get("SourceArn") == {"GetAtt": "KeepReadyRule.Arn"}
+    }
+
+    assert called == allowed == IN_VPC
+    assert all(json.loads(target["Input"]) == runtime._KEEP_READY for target in rule["Targets"])

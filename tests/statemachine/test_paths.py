@@ -82,8 +82,17 @@ EXPECTED = {
     "Rotated": silent(*STEPS, end="RotationSucceeded"),
     "RotatedAfterRetries": silent(*STEPS, end="RotationSucceeded"),
     "RecoveredAfterPeopleWereTold": told(*STEPS, end="RotationSucceeded", previous=TOLD_UNTOUCHED),
-    **{f"{step}Fails": told(*failed_in(step, "RollBack"), end="RotationFailed") for step in STEPS},
-    **{f"{step}StaysUnavailable": told(*failed_in(step, "RollBack"), end="RotationFailed") for step in STEPS},
+    **{f"{step}Fails": told(*failed_in(step, "RollBack"), end="RotationFailed") for step in STEPS[:3]},
+    "FinishSecretFails": told(*failed_in("FinishSecret", "AwaitLateStatement", "RollBack"), end="RotationFailed"),
+    "FinishSecretIsDenied": told(*failed_in("FinishSecret", "RollBack"), end="RotationFailed"),
+    **{
+        f"{step}StaysUnavailable": told(*failed_in(step, "RollBack"), end="RotationFailed")
+        for step in ("CreateSecret", "TestSecret")
+    },
+    **{
+        f"{step}StaysUnavailable": told(*failed_in(step, "AwaitLateStatement", "RollBack"), end="RotationFailed")
+        for step in ("SetSecret", "FinishSecret")
+    },
     **{
         f"{step}GivesNoAnswer": told(*failed_in(step, "AwaitLateStatement", "RollBack"), end="RotationFailed")
         for step in STEPS

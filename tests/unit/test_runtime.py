@@ -11,6 +11,7 @@ import pytest
 from rotation import runtime
 from rotation.errors import InvalidEventError, LoginRefusedError
 from rotation.redaction import conceal
+from rotation.rotation import Rotation
 from rotation.runtime import boundary, lambda_handler, rotate_handler
 from tests.unit.test_model import EVENT
 
@@ -118,3 +119,10 @@ def test_an_event_that_is_no_object_is_refused(event: Any) -> None:
         rotate_handler(lambda event, context: None)(event, None)
     with pytest.raises(InvalidEventError):
         lambda_handler(lambda rotation: {})(event, None)
+
+
+def test_the_weekly_call_that_keeps_a_function_ready_runs_no_step() -> None:
+    def step(rotation: Rotation) -> dict[str, Any]:
+        raise AssertionError("the step ran")
+
+    assert runtime.lambda_handler(step)({"KeepReady": True}, None) == {}

@@ -158,7 +158,8 @@ def test_after_three_attempts_that_were_put_right_the_fourth_touches_nothing(wor
 
     assert world.retry() == "RotationFailed"
 
-    assert subjects == ["Rotation failed, the old credential is restored"]
+    # The first tells of the failure, the third that no further attempt is made.
+    assert subjects == ["Rotation failed, the old credential is restored"] * 2
     assert world.outcomes() == ["rolled back"] * 3
     assert world.server.log().count("ALTER ROLE") == changes
     assert world.subjects() == []
@@ -229,6 +230,31 @@ def test_a_value_that_the_service_rejects_for_good_is_given_up_and_the_next_rota
     assert not world.logs_in(world.old)
 
 
+def test_an_unreadable_awsprevious_does_not_hide_that_awscurrent_is_refused(world: World) -> None:
+    versions = world.machine.secrets_manager
+    current = versions.get_secret_value(SecretId=world.arn)["SecretString"]
+    versions.put_secret_value(SecretId=world.arn, SecretString="a plain string from older days")
+    versions.put_secret_value(SecretId=world.arn, SecretString=current)
+    with world.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{world.user}\" PASSWORD 'changed-by-hand'")
+
+    world.rotate()
+
+    assert world.subjects() == ["ACTION NEEDED, no known credential logs in"]
+
+
+def test_a_promotion_that_only_old_labels_deny_is_not_taken_back(world: World) -> None:
+    """The move takes effect, its answer is lost, and reads show the labels before it for a while."""
+    break_state(world, "FinishSecret", losing_the_answer("UnavailableError", times=1))
+    world.machine.secrets_manager.stale_reads(3)
+
+    assert world.rotate() == "RotationSucceeded"
+
+    assert world.logs_in(world.value()["password"])
+    assert not world.logs_in(world.old)
+    assert world.machine.messages() == []
+
+
 def test_the_ladder_goes_on_from_awsprevious_when_awscurrent_is_not_what_the_server_has(world: World) -> None:
     world.rotate()
     with world.server.admin() as admin:
@@ -280,7 +306,7 @@ def test_rollback_that_cannot_run_is_told_from_the_state_alone(world: World) -> 
 
 
 def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_attempt_in_its_own_words(world: World) -> None:
-    break_state(world, "TestSecret", failing("LoginRefusedError"))
+    break_state(world, "CreateSecret", failing("AccessDeniedError"))
     world.machine.break_topic()
     assert world.rotate() == "RotationFailed"
     assert world.machine.executions()[0]["error"] == "AlertFailedError"

@@ -200,7 +200,7 @@ class TestLateStatement:
         definition["States"]["AwaitLateStatement"]["Seconds"] = 3
         return definition
 
-    @pytest.mark.parametrize("error", ["Sandbox.Timedout", "Lambda.SdkClientException"])
+    @pytest.mark.parametrize("error", ["Sandbox.Timedout", "Lambda.SdkClientException", "UnavailableError"])
     def test_a_statement_that_lands_late_does_not_make_the_message_false(self, world: World, error: str) -> None:
         late, sent = threading.Thread(), threading.Event()
 
