@@ -55,8 +55,11 @@ def recover(execution_arn: str) -> None:
     if ended.succeeded or ended.reported or ended.input.get("Mode") != ROTATE:
         return
     attempts = Attempts(ended.input["SecretId"], ended.input["ClientRequestToken"])
-    if attempts.latest_is(ended) and not executions.last_events(execution_arn).verdict:
-        attempts.roll_back(ended, ended.input["Previous"])
+    if not attempts.latest_is(ended):
+        return
+    last = executions.last_events(execution_arn)
+    if not last.verdict:
+        attempts.roll_back(ended, ended.input["Previous"], last.entered)
 
 
 class Attempts:
@@ -88,12 +91,12 @@ class Attempts:
     def latest_is(self, execution: Execution) -> bool:
         return self._executions.find(self._name(ROTATE, execution.attempt + 1)) is None
 
-    def roll_back(self, ended: Execution, previous: Json) -> str:
-        """Start, or join, the one execution in mode RollBack that belongs to this attempt; returns its ARN."""
+    def roll_back(self, ended: Execution, previous: Json, step: str) -> str:
+        """Start or join the one execution in mode RollBack of this attempt, which ended in `step`; returns its ARN."""
         failure = {
             "Error": f"Execution.{ended.status}",
             "Cause": f"the execution {ended.name} ended as {ended.status} {ended.error} {ended.cause}".strip(),
-            "Step": self._executions.last_events(ended.arn).entered,
+            "Step": step,
         }
         body = self._body(ROLL_BACK, ended.attempt, previous, failure)
         return self._executions.start(f"{ended.name}-rollback", body)
@@ -129,7 +132,7 @@ class Attempts:
             self._join(self._start(ROTATE, ended.attempt + 1, previous))
             return
         if not delivered:
-            self._waiting.for_end(self.roll_back(ended, previous))
+            self._waiting.for_end(self.roll_back(ended, previous, verdict["Report"]["Step"]))
         raise RotationFailedError(
             f"refused, nothing was touched: {previous['RolledBack']} attempts with this version had to be put right. "
             f"The last one: {words(verdict['Report'])}"
@@ -157,9 +160,10 @@ class Attempts:
             return None, True
         if ended.reported:
             return ended.verdict, ended.delivered
-        if published := self._executions.last_events(ended.arn).verdict:
-            return published, True
-        rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"]))
+        last = self._executions.last_events(ended.arn)
+        if last.verdict:
+            return last.verdict, True
+        rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"], last.entered))
         if rolled_back is None or rolled_back.succeeded:
             return None, True
         if rolled_back.reported:

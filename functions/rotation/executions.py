@@ -82,7 +82,7 @@ class Executions:
 
     def find(self, name: str) -> Execution | None:
         """The execution of that name, or None."""
-        return self.at(self._machine.replace(":stateMachine:", ":execution:") + ":" + name)
+        return self.at(self._arn(name))
 
     def at(self, arn: str) -> Execution | None:
         with translated("states:DescribeExecution", arn):
@@ -118,7 +118,7 @@ class Executions:
         Raises StageConflictError if the name is taken by the execution of another secret or token: StartExecution
         alone does not tell, its idempotence needs the same input (see attempt_name's source).
         """
-        arn = self._machine.replace(":stateMachine:", ":execution:") + ":" + name
+        arn = self._arn(name)
         with translated("states:StartExecution", self._machine), suppress(_client().exceptions.ExecutionAlreadyExists):
             _client().start_execution(stateMachineArn=self._machine, name=name, input=json.dumps(body))
             return arn
@@ -126,6 +126,9 @@ class Executions:
         if existing and any(existing.input.get(key) != body[key] for key in ("SecretId", "ClientRequestToken", "Mode")):
             raise StageConflictError(f"the execution name {name} is taken by another secret or token")
         return arn
+
+    def _arn(self, name: str) -> str:
+        return self._machine.replace(":stateMachine:", ":execution:") + ":" + name
 
     def last_events(self, arn: str) -> "LastEvents":
         """What the history of an execution that was stopped says about its end."""

@@ -26,9 +26,11 @@ def verdict(request: Request, finding: Finding, failure: Failure) -> Json:
     if finding.outcome == ROLLED_BACK and rolled_back >= MOST_ROLLED_BACK_ATTEMPTS:
         finding = replace(finding, held=True)
     unsent: Json = request.previous.get("Alert") or {}
-    if unsent.get("Key") != finding.key:
-        unsent = alert(request, finding, failure, rolled_back)
-    return {"Report": _report(request, finding, failure, rolled_back), "Alert": unsent}
+    still_true = unsent.get("Key") == finding.key
+    return {
+        "Report": _report(request, finding, failure, rolled_back),
+        "Alert": unsent if still_true else alert(request, finding, failure, rolled_back),
+    }
 
 
 def _report(request: Request, finding: Finding, failure: Failure, rolled_back: int) -> Json:

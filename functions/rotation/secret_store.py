@@ -107,12 +107,11 @@ class SecretStore:
         """
         try:
             self._move(AWSCURRENT, RemoveFromVersionId=from_version, MoveToVersionId=token)
-        except StageConflictError:
+        except StageConflictError as refusal:
             description = self.describe()
             if description.version(AWSCURRENT) == from_version:
-                raise UnavailableError(
-                    "AWSCURRENT was moved, but the labels that are read are older than that"
-                ) from None
+                # Perhaps an earlier call moved it, and the labels are read as they were before.
+                raise UnavailableError(f"refused, though AWSCURRENT is read where it was: {refusal}") from None
             if not description.carries(token, AWSCURRENT):
                 raise
 

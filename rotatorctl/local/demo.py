@@ -23,6 +23,8 @@ _USER, _SECRET, _MAIL = "orders", "shop/orders-db", "platform-team@example.com"
 # Waits and delays before a retry pass five times as fast as on AWS, so that nobody has to wait for the story.
 _WAIT_SCALE = 0.2
 _POLL_SECONDS = 0.1
+# A demo that closed its output and does not stay up has ended, or is taking its servers down.
+_LAST_WORDS_SECONDS = 5
 
 
 @dataclass
@@ -237,9 +239,13 @@ def _run_detached() -> int:
                 sys.stdout.flush()
         except KeyboardInterrupt:
             demo.terminate()
+        try:
+            code = demo.wait(_LAST_WORDS_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = 0  # it has told the story and stays up
         complaints.seek(0)
         sys.stderr.buffer.write(complaints.read())
-    return demo.poll() or 0
+    return code
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ _REFUSED = "28P01"
 
 
 def logs_in(credentials: dict[str, Any]) -> bool:
-    """Whether the server accepts the credentials. Any other trouble than a refusal is raised."""
+    """Whether the server accepts the credentials, without TLS if there is no CA. Any other trouble is raised."""
     try:
         connection = pg8000.native.Connection(
             credentials["username"],
@@ -23,7 +23,7 @@ def logs_in(credentials: dict[str, Any]) -> bool:
             port=credentials["port"],
             database="postgres",
             password=credentials["password"],
-            ssl_context=ssl.create_default_context(cadata=credentials["ca"]),
+            ssl_context=ssl.create_default_context(cadata=credentials["ca"]) if credentials["ca"] else False,
             timeout=10,
         )
     except pg8000.native.DatabaseError as error:

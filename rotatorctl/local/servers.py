@@ -20,6 +20,7 @@ from typing import Any, Self
 import pg8000.native
 
 from rotatorctl.local.certificates import CertificateAuthority, ServerCertificate
+from rotatorctl.local.login import logs_in
 
 HOST = "127.0.0.1"
 ADMIN = "postgres"
@@ -157,13 +158,7 @@ class PostgreSQL:
 
     def accepts(self, user: str, password: str) -> bool:
         """Whether this password logs in: False if the server refuses it (28P01), any other trouble is raised."""
-        try:
-            with self.connection(user, password):
-                return True
-        except pg8000.native.DatabaseError as error:
-            if error.args[0].get("C") != "28P01":
-                raise
-            return False
+        return logs_in({"host": HOST, "port": self.port, "username": user, "password": password, "ca": self.ca_pem})
 
     def log(self) -> str:
         """What the server has logged so far."""

@@ -76,6 +76,7 @@ def _login(credentials: Credentials) -> Iterator[pg.Connection]:
             startup_params={"client_encoding": "UTF8"},
         )
         try:
+            # By itself: a time limit holds for the statements after it, and SET role may have to wait for a lock too.
             connection.run(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
             connection.run(_OWN_SETTINGS)
             yield connection

@@ -46,8 +46,7 @@ def _change(engine: Engine, target: Credentials, logins: Iterator[Credentials]) 
 
 
 def _ladder(known: Known, *first: Credentials) -> Iterator[Credentials]:
-    tried = list(first)
     yield from first
     previous = known.read_previous()
-    if previous and previous.same_account(known.pending) and previous not in (*tried, known.current):
+    if previous and previous.same_account(known.pending) and previous not in (*first, known.current):
         yield previous
