@@ -14,13 +14,16 @@ LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes
 
 .PHONY: setup check test demo lock clean
 
-setup: .venv/.installed .venv-emulator/.installed
+setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
 
 .venv/.installed: requirements/dev.txt
 	$(call install,.venv,$<)
 
 .venv-emulator/.installed: requirements/emulator.txt
 	$(call install,.venv-emulator,$<)
+
+.venv-mongo/.installed: requirements/mongo.txt
+	$(call install,.venv-mongo,$<)
 
 define install
 	@test -n '$(PYTHON)' || { echo 'Python 3.13 is needed: no python3.13 on PATH or under ~/.pyenv/versions' >&2; exit 1; }
@@ -43,11 +46,12 @@ test: setup
 demo: setup
 	python -m rotatorctl.local.demo
 
-# The functions' lock first: the other two are resolved so that they agree with it.
+# The functions' lock first: the next ones are resolved so that they agree with it.
 lock: .venv/.installed
 	$(LOCK) $(UPGRADE) -o functions/requirements.txt requirements/functions.in
 	$(LOCK) $(UPGRADE) -o requirements/dev.txt requirements/dev.in
 	$(LOCK) $(UPGRADE) -o requirements/emulator.txt requirements/emulator.in
+	$(LOCK) $(UPGRADE) -o requirements/mongo.txt requirements/mongo.in
 
 clean:
-	rm -rf .venv .venv-emulator .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-emulator .venv-mongo .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -75,6 +75,7 @@ class Credentials:
     port: int = 0
     dbname: str = ""
     ssl: bool = True
+    replica_set: str = ""
 
     def __post_init__(self) -> None:
         conceal(self.password)

@@ -23,6 +23,11 @@ class EngineTraits:
     module: str
     default_port: int
     default_dbname: str = ""
+    # Whether two users can take turns, and how many bytes the server takes for a user's name (0: it says so itself).
+    alternates: bool = False
+    longest_name: int = 0
+    # Whether `host` may be a list, separated by commas, each with a port of its own.
+    many_hosts: bool = False
 
     @property
     def has_server(self) -> bool:

@@ -53,7 +53,7 @@ class PostgreSQL:
     ca_pem: str
     log_file: Path
     admin_password: str = field(repr=False)
-    _account: "_Account" = field(repr=False)
+    _account: "Account" = field(repr=False)
     _postgres: Path = field(repr=False)
     _data: Path = field(repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -74,7 +74,7 @@ class PostgreSQL:
         for it; without, it speaks no TLS at all. Raises ServerStartError.
         """
         authority = authority or CertificateAuthority.made()
-        account = _Account.for_servers()
+        account = Account.for_servers()
         folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
         account.own(folder)
         try:
@@ -210,7 +210,7 @@ class PostgreSQL:
 
 
 @dataclass(frozen=True)
-class _Account:
+class Account:
     """Whose processes the servers are: PostgreSQL refuses to run as root, so root hands it to `nobody`."""
 
     user: int | None

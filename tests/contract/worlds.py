@@ -22,7 +22,10 @@ from rotatorctl.local.servers import PostgreSQL
 
 
 class World(Protocol):
-    """A running server of one engine. `ca_pem` is the authority to trust, empty if the server speaks no TLS."""
+    """A running server of one engine. `ca_pem` is the authority to trust, empty if the server speaks no TLS.
+
+    Every world is started by a function like PostgresWorld.started: without TLS, or with an expired certificate.
+    """
 
     @property
     def ca_pem(self) -> str: ...
@@ -30,8 +33,12 @@ class World(Protocol):
     @property
     def port(self) -> int: ...
 
+    def takes(self, name: str) -> bool:
+        """Whether the server takes this as the name of a user."""
+        ...
+
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:
-        """A new user who can log in."""
+        """A new user who can log in and change its own password."""
         ...
 
     def logs_in(self, credentials: Credentials) -> bool:
@@ -39,12 +46,20 @@ class World(Protocol):
         ...
 
     def log(self) -> str:
-        """What the server has logged so far, each statement as it came."""
+        """What the server has logged so far; each statement as it came, where the server logs statements."""
         ...
 
     def session(self, credentials: Credentials) -> AbstractContextManager[Callable[[], object]]:
         """An open session; calling it raises if the session is dead."""
         ...
+
+    def full(self) -> AbstractContextManager[None]:
+        """While the block lasts, the server takes no further connection."""
+        ...
+
+
+class BlockingWorld(World, Protocol):
+    """A server in which a statement can be made to wait for a lock, and which ends it after a time."""
 
     def blocked(self, user: str) -> AbstractContextManager[None]:
         """While the block lasts, a change of this user's password has to wait."""
@@ -52,10 +67,6 @@ class World(Protocol):
 
     def waiting(self) -> bool:
         """Whether a change of a password waits at this moment."""
-        ...
-
-    def full(self) -> AbstractContextManager[None]:
-        """While the block lasts, the server takes no further connection."""
         ...
 
 
@@ -86,6 +97,9 @@ class PostgresWorld:
     @property
     def port(self) -> int:
         return self.server.port
+
+    def takes(self, name: str) -> bool:
+        return len(name.encode()) <= 63
 
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:
         made = Credentials(
@@ -162,4 +176,6 @@ class PostgresWorld:
                 pass
 
 
-WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {"postgres": PostgresWorld.started}
+# By the engine's name. Those that end a statement which waits for a lock stand in both.
+BLOCKING_WORLDS: dict[str, Callable[..., AbstractContextManager[BlockingWorld]]] = {"postgres": PostgresWorld.started}
+WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {**BLOCKING_WORLDS}

@@ -5,7 +5,7 @@ import hmac
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from secrets import token_bytes
 
@@ -52,11 +52,11 @@ _SASL = (10).to_bytes(4)
 class Postgres(Engine):
     """Sends the server a password verifier, so that the password itself never reaches a statement log."""
 
-    def verify(self, credentials: Credentials) -> None:
+    def verify(self, credentials: Credentials, reads: Sequence[str] = ()) -> None:
         with _login(credentials) as connection:
             connection.run("SELECT 1")
 
-    def set_password(self, login: Credentials, target: Credentials) -> None:
+    def set_password(self, login: Credentials, target: Credentials, keep: Credentials | None = None) -> None:
         with _login(login) as connection:
             kind = (connection.run("SHOW password_encryption") or [[""]])[0][0]
             verifier = pg.literal(_verifier(kind, target))
