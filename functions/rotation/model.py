@@ -82,7 +82,11 @@ class Credentials:
 
     def same_account(self, other: "Credentials") -> bool:
         """Whether both name the same user of the same server."""
-        return (self.username, self.host, self.port) == (other.username, other.host, other.port)
+        return self.username == other.username and self.same_server(other)
+
+    def same_server(self, other: "Credentials") -> bool:
+        """Whether both name the same server, in the same words but for the case of its host name."""
+        return (self.host.lower(), self.port) == (other.host.lower(), other.port)
 
     def __str__(self) -> str:
         return f"user {self.username!r} at {self.host}:{self.port}"

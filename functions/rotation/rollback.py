@@ -10,11 +10,11 @@ the labels are; what is true then is the outcome:
     it cannot even be tried                             needs a person; the reason is named
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from rotation.errors import LoginRefusedError, RotationError, UnavailableError
-from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, STEPS, Credentials, Json, Request
+from rotation.log_ins import Version, worth_trying
+from rotation.model import AWSCURRENT, STEPS, Credentials, Json, Request
 from rotation.outcome import (
     NEEDS_A_PERSON,
     NONE,
@@ -55,7 +55,7 @@ def roll_back(rotation: Rotation) -> Json:
     # was something to restore only if SetSecret was completed.
     changed = request.retry_count > 0 and failure.step in ("TestSecret", "FinishSecret")
     try:
-        finding = _give_up_rejected(rotation, _settle(rotation, changed), failure)
+        finding = _give_up_rejected(rotation, _settle(rotation, failure, changed), failure)
     except UnavailableError as error:
         if request.retry_count < LAST_RETRY:
             raise
@@ -65,11 +65,11 @@ def roll_back(rotation: Rotation) -> Json:
     return verdict(request, finding, failure)
 
 
-def _settle(rotation: Rotation, changed: bool) -> Finding:
+def _settle(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
     """Restore until AWSCURRENT is still the version that was looked at."""
     for _ in range(_MOST_ROUNDS):
         current = rotation.look_again().current
-        finding = _restore(rotation, changed)
+        finding = _restore(rotation, failure, changed)
         if rotation.look_again().current == current:
             return finding
         changed = changed or finding.outcome == ROLLED_BACK
@@ -91,15 +91,22 @@ def _step_after(completed: str) -> str:
     return STEPS[STEPS.index(completed) + 1] if completed in STEPS[:-1] else STEPS[0]
 
 
-def _restore(rotation: Rotation, changed: bool) -> Finding:
+def _restore(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
     current = rotation.current
     account = f"({current})" if current.host else ""
-    if _logs_in(rotation, current):
+    tried: list[str] = []
+    works = None
+    for version in worth_trying(rotation, failure):
+        tried.append(version.label)
+        if _logs_in(rotation, version.credentials):
+            works = version
+            break
+    if works and works.label == AWSCURRENT:
         outcome = ROLLED_BACK if changed else UNTOUCHED
-    elif _revert(rotation) and _logs_in(rotation, current):
+    elif _revert(rotation, works) and _logs_in(rotation, current):
         outcome = ROLLED_BACK
     else:
-        return _who_logs_in(rotation, account)
+        return _not_restored(rotation, tried, works, account)
     promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
     return Finding(ROTATED if promoted else outcome, account=account)
 
@@ -112,37 +119,33 @@ def _logs_in(rotation: Rotation, credentials: Credentials) -> bool:
     return True
 
 
-def _revert(rotation: Rotation) -> bool:
+def _revert(rotation: Rotation, works: Version | None) -> bool:
     """Whether the service took AWSCURRENT's credential back. Without a pending value this rotation changed nothing."""
     pending = rotation.secret(rotation.request.token, None)
     if not pending:
         return False
+    login = works.credentials if works else None
     try:
-        rotation.strategy.revert(rotation.engine, rotation.known(pending.credentials))
+        return rotation.strategy.revert(rotation.engine, rotation.known(pending.credentials), login)
     except UnavailableError:
         raise
     except RotationError:
         return False
-    return True
 
 
-def _who_logs_in(rotation: Rotation, account: str) -> Finding:
-    refused = Finding(NEEDS_A_PERSON, NONE, "AWSCURRENT, AWSPENDING and AWSPREVIOUS are all refused", account)
-    for label, version, credentials in _others(rotation):
-        if _logs_in(rotation, credentials):
-            why = "AWSCURRENT is refused, and its credential could not be set again"
-            return replace(
-                refused, working=label, why=why, working_version=version, current_version=rotation.description.current
-            )
-    return refused
-
-
-def _others(rotation: Rotation) -> Iterator[tuple[str, str, Credentials]]:
-    token = rotation.request.token
-    if pending := rotation.secret(token, None):
-        yield AWSPENDING, token, pending.credentials
-    if (previous := rotation.previous()) and previous.same_account(rotation.current):
-        yield AWSPREVIOUS, str(rotation.description.version(AWSPREVIOUS)), previous
+def _not_restored(rotation: Rotation, tried: list[str], works: Version | None, account: str) -> Finding:
+    if works:
+        why = "AWSCURRENT is refused, and its credential could not be set again"
+        finding = Finding(NEEDS_A_PERSON, works.label, why, account)
+        return replace(finding, working_version=works.version, current_version=rotation.description.current)
+    if not tried:
+        return Finding(NEEDS_A_PERSON, NONE, "SetSecret was refused with every one that may be live", account)
+    if AWSCURRENT in tried:
+        return Finding(NEEDS_A_PERSON, NONE, f"refused: {' and '.join(tried)}", account)
+    why = (
+        "TestSecret and RollBack were refused with AWSPENDING; AWSCURRENT is not tried, for that could lock the account"
+    )
+    return Finding(NEEDS_A_PERSON, UNKNOWN, why, account)
 
 
 def _give_up_rejected(rotation: Rotation, finding: Finding, failure: Failure) -> Finding:

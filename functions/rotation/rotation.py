@@ -4,11 +4,14 @@ from contextlib import suppress
 from functools import cached_property
 
 from rotation import engines
+from rotation.admin_secret import admin_credentials
 from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request
 from rotation.secret import Secret
 from rotation.secret_store import Description, SecretStore
+from rotation.settings import OFF, RETAIN
+from rotation.strategies.alternating_users import AlternatingUsers
 from rotation.strategies.base import Known, Strategy
 from rotation.strategies.single_user import SingleUser
 
@@ -19,8 +22,8 @@ class Rotation:
     def __init__(self, request: Request, store: SecretStore) -> None:
         self.request = request
         self.store = store
-        self.strategy: Strategy = SingleUser()
         self._secrets: dict[str, Secret | None] = {}
+        self._admin: Credentials | None = None
 
     @cached_property
     def description(self) -> Description:
@@ -69,9 +72,27 @@ class Rotation:
             return secret.credentials if secret else None
         return None
 
+    def admin(self) -> Credentials | None:
+        """The admin secret's credential, if this secret names one. Raises InvalidSecretError, AccessDeniedError."""
+        if self._admin is None and self.current_secret.admin_arn:
+            self._admin = admin_credentials(self.current_secret, engines.ENGINES)
+        return self._admin
+
+    @property
+    def strategy(self) -> Strategy:
+        return AlternatingUsers() if self.current_secret.alternates else SingleUser()
+
     @property
     def engine(self) -> Engine:
-        return engines.load(self.current_secret.traits)
+        secret = self.current_secret
+        return engines.load(secret.traits, retain=secret.settings.two_passwords == RETAIN)
 
     def known(self, pending: Credentials) -> Known:
-        return Known(self.current, pending, self.previous)
+        return Known(
+            current=self.current,
+            pending=pending,
+            fresh=self.request.attempt == 1 and self.request.retry_count == 0,
+            keeps=self.current_secret.settings.two_passwords != OFF,
+            read_previous=self.previous,
+            read_admin=self.admin,
+        )

@@ -34,6 +34,8 @@ def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, A
             # The Lambda runtime reports an error with the request's id and no more.
             logger.info("started", function_request_id=getattr(context, "aws_request_id", None))
             verdict = step(Rotation(request, SecretStore(request.secret_id)))
+            for warning in verdict.get("Warnings", ()):
+                logger.warning(warning)
             logger.info("done", verdict=verdict.get("State") or verdict["Report"]["Outcome"])
             return verdict
 

@@ -1,19 +1,24 @@
 """A secret's value, checked for what its engine needs."""
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rotation import secret_fields
 from rotation.errors import InvalidSecretError
 from rotation.model import Credentials, Json
 from rotation.redaction import conceal
+from rotation.settings import ALTERNATING_USERS, OFF, RETAIN, SINGLE_USER, Settings
 
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}\.?$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?"
+_SECRET_ARN = re.compile(r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}")
+
+# What AWS's own rotation functions rotate, or people ask for, and this rotator does not.
+_NOT_YET = frozenset(
+    {"sqlserver", "oracle", "db2", "redshift", "timestream-influxdb", "elasticache", "memorydb", "iam", "api-key"}
 )
-_LARGEST_PORT = 65_535
+# Shapes without the key `engine`: ElastiCache's users are changed by its API, and IAM keys by IAM's.
+_SHAPES_NOT_YET = {"user_arn": "elasticache", "AccessKeyId": "iam", "aws_access_key_id": "iam"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class EngineTraits:
     # Whether two users can take turns, and how many bytes the server takes for a user's name (0: it says so itself).
     alternates: bool = False
     longest_name: int = 0
+    # Whether a user that changes its own password goes on being let in with the old one too.
+    holds_two: bool = False
     # Whether `host` may be a list, separated by commas, each with a port of its own.
     many_hosts: bool = False
 
@@ -36,101 +43,124 @@ class EngineTraits:
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret's value: a JSON object with at least a password, checked for what its engine needs."""
+    """A secret's value, checked for what its engine needs: a JSON object, or for engine `generic` any text."""
 
-    fields: Json = field(repr=False)
+    text: str = field(repr=False)
+    # None for a plain text.
+    mapping: Json | None = field(repr=False)
+    settings: Settings
     traits: EngineTraits
 
     @classmethod
     def parse(cls, value: str, tags: Mapping[str, str], engines: Mapping[str, EngineTraits]) -> "Secret":
-        """The secret in the text `value`; raises InvalidSecretError naming the key or rule that is broken."""
-        fields = _json_object(value)
-        conceal(str(fields.get("password") or ""))
-        secret = cls(fields, _traits(fields, tags, engines))
+        """The secret in the text `value`; raises InvalidSecretError naming the key, tag or rule that is broken."""
+        settings = Settings.of(tags)
+        fields = _json(value, settings, engines)
+        conceal(str((fields or {}).get(settings.key or "password") or ""))
+        secret = cls(value, fields, settings, _traits(fields or {}, settings, engines))
         secret.credentials  # noqa: B018  building them checks every key that the engine needs
+        secret._check_settings()
         return secret
 
     @property
+    def fields(self) -> Json:
+        return self.mapping or {}
+
+    @property
     def credentials(self) -> Credentials:
-        password = _text(self.fields, "password")
         if not self.traits.has_server:
-            return Credentials(str(self.fields.get("username", "")), password)
+            return Credentials(str(self.fields.get("username", "")), self._password)
         return Credentials(
-            username=_text(self.fields, "username"),
-            password=password,
-            host=_host(self.fields),
-            port=_port(self.fields, self.traits.default_port),
-            dbname=_text({"dbname": self.fields.get("dbname") or self.traits.default_dbname}, "dbname"),
-            ssl=_ssl(self.fields),
+            username=secret_fields.text(self.fields, "username"),
+            password=self._password,
+            host=(secret_fields.hosts if self.traits.many_hosts else secret_fields.host)(self.fields),
+            port=secret_fields.port(self.fields, self.traits.default_port),
+            dbname=secret_fields.optional(self.fields, "dbname", self.traits.default_dbname),
+            ssl=secret_fields.ssl(self.fields),
+            replica_set=secret_fields.optional(self.fields, "replicaSet"),
         )
 
-    def with_password(self, password: str) -> str:
-        """The value with another password; every other field survives as it is."""
-        return json.dumps({**self.fields, "password": password}, ensure_ascii=False)
+    @property
+    def admin_arn(self) -> str:
+        """The ARN of the admin secret, if one is named and used."""
+        if self.settings.two_passwords == RETAIN:
+            # The server takes this statement from the user itself alone.
+            return ""
+        arn = secret_fields.optional(self.fields, "masterarn")
+        if arn and not _SECRET_ARN.fullmatch(arn):
+            raise InvalidSecretError("the secret's key 'masterarn' is not the whole ARN of an admin secret")
+        return arn
+
+    @property
+    def keeps_password(self) -> bool:
+        """Whether the password before goes on working when the user has changed it itself."""
+        chosen = self.settings.two_passwords
+        return chosen == RETAIN or (chosen != OFF and self.traits.holds_two)
+
+    @property
+    def alternates(self) -> bool:
+        """Whether two users take turns: what the tag says, else whether an admin secret is named, as AWS has it."""
+        chosen = self.settings.strategy
+        return chosen == ALTERNATING_USERS or (
+            chosen != SINGLE_USER and bool(self.admin_arn) and self.traits.alternates
+        )
+
+    def with_value(self, password: str, username: str | None = None) -> str:
+        """The value with another password, and perhaps user; every other field survives as it is."""
+        if self.mapping is None:
+            return password
+        changed = {self._key: password} | ({} if username is None else {"username": username})
+        return json.dumps({**self.fields, **changed}, ensure_ascii=False)
+
+    @property
+    def _key(self) -> str:
+        return self.settings.key or "password"
+
+    @property
+    def _password(self) -> str:
+        if self.mapping is None:
+            return self.text
+        hint = "" if self.traits.has_server or self.settings.key else "; the tag rotation:key names another one"
+        return secret_fields.text(self.fields, self._key, hint)
+
+    def _check_settings(self) -> None:
+        engine, settings = self.traits.module, self.settings
+        if settings.two_passwords == RETAIN and engine != "mysql":
+            raise InvalidSecretError(
+                f"the tag 'rotation:two-passwords' may be 'retain' for MySQL alone, not for {engine}"
+            )
+        if settings.reads and not self.traits.has_server:
+            raise InvalidSecretError(f"the tag 'rotation:reads' needs an engine with a server, not {engine}")
+        if self.alternates and not self.traits.alternates:
+            raise InvalidSecretError(f"engine {engine} has no alternating users; see docs/engines.md")
+        if self.alternates and not self.admin_arn:
+            raise InvalidSecretError(
+                "alternating users need an admin secret: its ARN as 'masterarn' in the secret's JSON"
+            )
 
 
-def _json_object(value: str) -> Json:
+def _json(value: str, settings: Settings, engines: Mapping[str, EngineTraits]) -> Json | None:
+    """The secret's JSON, or None for a plain text, which only an engine without a server takes."""
+    traits = engines.get(settings.engine)
     try:
-        fields = json.loads(value)
-        json.dumps(fields, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise InvalidSecretError("the secret's value holds half of a surrogate pair, which is no character") from None
-    except (ValueError, RecursionError):
-        raise InvalidSecretError(
-            "the secret's value is not JSON; expected an object with the keys engine, host, username and password"
-        ) from None
-    if not isinstance(fields, dict):
-        raise InvalidSecretError(
-            'the secret\'s value is JSON but not an object; expected {"engine": ..., "password": ...}'
-        )
-    return fields
+        return secret_fields.json_object(value)
+    except InvalidSecretError:
+        if traits and not traits.has_server and not settings.key:
+            return None
+        raise
 
 
-def _traits(fields: Json, tags: Mapping[str, str], engines: Mapping[str, EngineTraits]) -> EngineTraits:
+def _traits(fields: Json, settings: Settings, engines: Mapping[str, EngineTraits]) -> EngineTraits:
     known = ", ".join(sorted(engines))
-    name = tags.get("rotation:engine") or fields.get("engine")
+    shape = next((engine for key, engine in _SHAPES_NOT_YET.items() if key in fields), None)
+    name = settings.engine or fields.get("engine") or shape
     if not name:
         raise InvalidSecretError(
             'the secret names no engine: add the key "engine" to its JSON, or tag it with aws secretsmanager '
             f"tag-resource --secret-id <secret> --tags Key=rotation:engine,Value=<engine>; engines: {known}"
         )
+    if isinstance(name, str) and name in _NOT_YET:
+        raise InvalidSecretError(f"engine {name!r} is not there yet, see docs/engines.md; this rotator knows {known}")
     if not isinstance(name, str) or name not in engines:
         raise InvalidSecretError(f"unknown engine {name!r}; this rotator knows {known}")
     return engines[name]
-
-
-def _text(fields: Json, key: str) -> str:
-    value = fields.get(key)
-    if not isinstance(value, str) or not value:
-        raise InvalidSecretError(f"the secret's JSON needs the key {key!r} with a text that is not empty")
-    if "\0" in value:
-        raise InvalidSecretError(f"the secret's key {key!r} contains a NUL character, which no server accepts")
-    return value
-
-
-def _host(fields: Json) -> str:
-    host = _text(fields, "host")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if not _HOST_NAME.fullmatch(host):
-            raise InvalidSecretError("the secret's key 'host' is neither a host name nor an IP address") from None
-    return host
-
-
-def _port(fields: Json, default: int) -> int:
-    port = fields.get("port", default)
-    if isinstance(port, str) and re.fullmatch("[0-9]{1,5}", port):
-        port = int(port)
-    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port <= _LARGEST_PORT:
-        raise InvalidSecretError("the secret's key 'port' is not a number from 1 to 65535")
-    return port
-
-
-def _ssl(fields: Json) -> bool:
-    ssl = fields.get("ssl", True)
-    if ssl is True or ssl == "true":
-        return True
-    if ssl is False or ssl == "false":
-        return False
-    raise InvalidSecretError("the secret's key 'ssl' must be true or false")

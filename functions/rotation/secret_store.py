@@ -58,15 +58,18 @@ class SecretStore:
             replicas={replica["Region"]: replica["Status"] for replica in answer.get("ReplicationStatus", [])},
         )
 
-    def read(self, version: str, stage: str | None) -> str | None:
+    def read(self, version: str | None, stage: str | None) -> str | None:
         """The value of a version, or None if the version has none (yet), or does not carry `stage`.
 
-        The stage is always sent where it is known: IAM policies confine the steps by it.
+        The stage is always sent where it is known: IAM policies confine the steps by it. Without a version it is that
+        of whichever carries the label.
         """
-        named = {"VersionStage": stage} if stage else {}
+        named = {"VersionId": version, "VersionStage": stage}
         with self._calling("GetSecretValue"):
             try:
-                answer = _client().get_secret_value(SecretId=self._secret_id, VersionId=version, **named)
+                answer = _client().get_secret_value(
+                    SecretId=self._secret_id, **{key: value for key, value in named.items() if value}
+                )
             except _client().exceptions.ResourceNotFoundException:
                 return None
             except _client().exceptions.InvalidRequestException:

@@ -3,7 +3,6 @@
 from rotation.errors import StageConflictError, UnavailableError
 from rotation.model import AWSPENDING, TEST, Json
 from rotation.outcome import ROTATED, Failure, Finding
-from rotation.passwords import new_password
 from rotation.report import verdict
 from rotation.rotation import Rotation
 
@@ -19,7 +18,7 @@ def create_secret(rotation: Rotation) -> Json:
         raise StageConflictError(f"version {request.token} is not labelled AWSPENDING")
     current = rotation.current_secret
     if rotation.secret(request.token, AWSPENDING) is None:
-        value = rotation.strategy.next_value(current, new_password())
+        value = rotation.strategy.next_value(current)
         rotation.store.stage_pending(request.token, value, request.rotation_token)
     return {"State": "CreateSecret", "CurrentVersionId": description.current}
 
@@ -33,11 +32,14 @@ def set_secret(rotation: Rotation) -> Json:
 
 
 def test_secret(rotation: Rotation) -> Json:
-    """Log in with the pending credential; in mode Test, where nothing was set, with AWSCURRENT's."""
-    in_test_mode = rotation.request.mode == TEST
-    credentials = rotation.current if in_test_mode else rotation.pending
-    rotation.engine.verify(credentials)
-    return {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version}
+    """Prove the pending credential; in mode Test, where nothing was set, log in with AWSCURRENT's."""
+    reads = rotation.current_secret.settings.reads
+    warnings: tuple[str, ...] = ()
+    if rotation.request.mode == TEST:
+        rotation.engine.verify(rotation.current, reads)
+    else:
+        warnings = rotation.strategy.test(rotation.engine, rotation.known(rotation.pending), reads)
+    return {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version, "Warnings": warnings}
 
 
 def finish_secret(rotation: Rotation) -> Json:

@@ -16,18 +16,20 @@ LAYERS = (
     ("rotation", "rotation.strategies"),
     ("rotation.errors", "rotation.redaction"),
     ("rotation.model", "rotation.aws", "rotation.call", "rotation.tls", "rotation.passwords"),
+    ("rotation.settings", "rotation.secret_fields", "rotation.rds"),
     ("rotation.outcome", "rotation.secret", "rotation.secret_store", "rotation.executions", "rotation.engines.base"),
-    ("rotation.alert", "rotation.waiting", "rotation.engines", "rotation.strategies.base"),
+    ("rotation.alert", "rotation.waiting", "rotation.engines", "rotation.strategies.base", "rotation.admin_secret"),
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
     ("rotation.rotation",),
-    ("rotation.steps", "rotation.rollback", "rotation.attempts"),
+    ("rotation.steps", "rotation.log_ins", "rotation.attempts"),
+    ("rotation.rollback",),
     ("rotation.runtime",),
     ("*",),
 )
 
 # Who may reach what is outside. Whatever else is imported is an engine's driver.
 OUTSIDE = {
-    "boto3": {"rotation.secret_store", "rotation.executions"},
+    "boto3": {"rotation.secret_store", "rotation.executions", "rotation.rds"},
     "botocore": {"rotation.aws"},
     "aws_lambda_powertools": {"rotation.runtime"},
 }

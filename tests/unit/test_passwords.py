@@ -1,11 +1,15 @@
 """New passwords."""
 
+import base64
 import string
+import uuid
 
-from rotation.passwords import new_password
+import pytest
+
+from rotation.passwords import CHARACTER_SETS, new_key, new_password
 from rotation.redaction import forget, redacted
 
-SAMPLE = [new_password() for _ in range(2_000)]
+SAMPLE = [new_password(32, "url-safe") for _ in range(2_000)]
 forget()
 ALPHABET = set(string.ascii_letters + string.digits + "-_.~")
 
@@ -32,5 +36,33 @@ def test_passwords_never_repeat_and_no_character_is_preferred() -> None:
 
 
 def test_a_password_is_concealed_as_soon_as_it_is_made() -> None:
-    assert redacted(new_password()) == "[redacted]"
+    assert redacted(new_password(32, "url-safe")) == "[redacted]"
+    forget()
+
+
+@pytest.mark.parametrize("name", CHARACTER_SETS)
+@pytest.mark.parametrize("length", [8, 128])
+def test_a_password_has_the_length_and_the_characters_that_are_asked_for(name: str, length: int) -> None:
+    for _ in range(50):
+        password = new_password(length, name)
+        assert len(password) == length
+        assert set(password) <= set("".join(CHARACTER_SETS[name]))
+        assert all(set(password) & set(kind) for kind in CHARACTER_SETS[name])
+        # What AWS's own rotation functions leave out, because connection strings and shells trip over it.
+        assert not set(password) & set("/@\"'\\: `")
+
+
+def test_keys_have_the_form_that_their_generator_names() -> None:
+    assert len(base64.b64decode(new_key("base64", 48), validate=True)) == 48
+    assert len(bytes.fromhex(new_key("hex", 16))) == 16
+    assert len(base64.b64decode(new_key("hmac-sha256", 32), validate=True)) == 32
+    assert uuid.UUID(new_key("uuid", 32)).version == 4
+
+
+@pytest.mark.parametrize("generator", ["base64", "hex", "uuid", "hmac-sha256"])
+def test_keys_never_repeat_and_are_concealed(generator: str) -> None:
+    keys = [new_key(generator, 32) for _ in range(100)]
+
+    assert len(set(keys)) == 100
+    assert redacted(keys[0]) == "[redacted]"
     forget()

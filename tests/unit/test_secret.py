@@ -29,6 +29,10 @@ def without(key: str) -> dict[str, Any]:
     return {name: value for name, value in FIELDS.items() if name != key}
 
 
+def parse_text(value: str, tags: dict[str, str]) -> Secret:
+    return Secret.parse(value, tags, ENGINES)
+
+
 def refusal(fields: Any, tags: dict[str, str] | None = None) -> str:
     with pytest.raises(InvalidSecretError) as error:
         parse(fields, tags)
@@ -113,7 +117,7 @@ def test_a_secret_that_names_no_engine_is_told_how_to_name_one(absent: str | Non
         assert message.endswith("engines: aurora-postgresql, generic, postgres")
 
 
-@pytest.mark.parametrize("engine", ["oracle", "POSTGRES", " postgres", 7, ["postgres"], {"is": "postgres"}])
+@pytest.mark.parametrize("engine", ["cassandra", "POSTGRES", " postgres", 7, ["postgres"], {"is": "postgres"}])
 def test_an_unknown_engine_is_named_with_those_that_are_known(engine: Any) -> None:
     expected = f"unknown engine {engine!r}; this rotator knows aurora-postgresql, generic, postgres"
 
@@ -122,9 +126,9 @@ def test_an_unknown_engine_is_named_with_those_that_are_known(engine: Any) -> No
 
 def test_the_tag_decides_before_the_value_does() -> None:
     assert not parse(FIELDS, {"rotation:engine": "generic"}).traits.has_server
-    assert parse(FIELDS | {"engine": "oracle"}, {"rotation:engine": "postgres"}).traits.module == "postgres"
+    assert parse(FIELDS | {"engine": "cassandra"}, {"rotation:engine": "postgres"}).traits.module == "postgres"
     assert parse(without("engine"), {"rotation:engine": "postgres"}).traits.module == "postgres"
-    assert "unknown engine 'oracle'" in refusal(FIELDS, {"rotation:engine": "oracle"})
+    assert "unknown engine 'cassandra'" in refusal(FIELDS, {"rotation:engine": "cassandra"})
 
 
 HOSTS = [
@@ -200,7 +204,7 @@ def test_what_is_neither_true_nor_false_never_turns_tls_off(ssl: object) -> None
 def test_another_password_leaves_every_other_field_as_it_is() -> None:
     fields = FIELDS | {"port": "5433", "note": 'größe 🦊 "x"', "nested": {"a": [1, None, True]}, "big": 2**70}
 
-    changed = json.loads(parse(fields).with_password("new"))
+    changed = json.loads(parse(fields).with_value("new"))
 
     assert changed == fields | {"password": "new"}
     assert list(changed) == list(fields)
@@ -217,3 +221,88 @@ def test_a_password_is_concealed_before_anything_is_checked() -> None:
     refusal(FIELDS | {"host": "db example"})
 
     assert redacted("it is Zk3-vQ9_xT7") == "it is [redacted]"
+
+
+ADMIN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:admin-AbCdEf"
+GENERIC = {"rotation:engine": "generic"}
+
+
+@pytest.mark.parametrize("engine", ["sqlserver", "oracle", "db2", "redshift", "timestream-influxdb", "api-key", "iam"])
+def test_an_engine_that_is_not_there_yet_is_refused_by_name_with_a_pointer(engine: str) -> None:
+    assert refusal(FIELDS | {"engine": engine}).startswith(f"engine '{engine}' is not there yet, see docs/engines.md")
+
+
+@pytest.mark.parametrize(
+    ("fields", "engine"),
+    [
+        ({"username": "app", "password": "secret", "user_arn": "arn:aws:elasticache:…:user:app"}, "elasticache"),
+        ({"AccessKeyId": "AKIA", "SecretAccessKey": "secret"}, "iam"),
+        ({"aws_access_key_id": "AKIA", "aws_secret_access_key": "secret"}, "iam"),
+    ],
+)
+def test_a_shape_whose_values_an_api_changes_is_refused_by_name(fields: dict[str, Any], engine: str) -> None:
+    assert refusal(fields).startswith(f"engine '{engine}' is not there yet, see docs/engines.md")
+
+
+@pytest.mark.parametrize("value", ["Zk3-vQ9_xT7", "12345", "[1]", "", "half \ud83e", "a: b\nc: d", '"quoted"'])
+def test_engine_generic_takes_any_text_that_is_no_json_object_as_the_value_itself(value: str) -> None:
+    found = parse_text(value, GENERIC)
+
+    assert found.credentials.password == value
+    assert found.with_value("new") == "new"
+
+
+def test_engine_generic_changes_the_key_that_the_tag_names_and_no_other() -> None:
+    found = parse({"apiKey": "old", "url": "https://example.com"}, GENERIC | {"rotation:key": "apiKey"})
+
+    assert found.credentials.password == "old"
+    assert json.loads(found.with_value("new")) == {"apiKey": "new", "url": "https://example.com"}
+
+
+def test_a_json_object_without_the_key_is_told_of_the_tag() -> None:
+    assert refusal({"apiKey": "old"}, GENERIC).endswith("; the tag rotation:key names another one")
+    assert refusal("no json", GENERIC | {"rotation:key": "apiKey"}).startswith("the secret's value is not JSON")
+    assert "'apiKey'" in refusal({}, GENERIC | {"rotation:key": "apiKey"})
+    assert "'password'" in refusal({}, GENERIC)
+
+
+def test_two_users_take_turns_when_the_secret_names_an_admin_secret_or_the_tag_says_so() -> None:
+    with_admin = FIELDS | {"masterarn": ADMIN}
+
+    assert not parse(FIELDS).alternates
+    assert parse(with_admin).alternates
+    assert parse(with_admin).admin_arn == ADMIN
+    assert parse(with_admin, {"rotation:strategy": "alternating-users"}).alternates
+    assert not parse(with_admin, {"rotation:strategy": "single-user"}).alternates
+    assert parse(with_admin, {"rotation:strategy": "single-user"}).admin_arn == ADMIN
+
+
+def test_alternating_users_without_an_admin_secret_are_refused() -> None:
+    assert "masterarn" in refusal(FIELDS, {"rotation:strategy": "alternating-users"})
+    assert "no alternating users" in refusal(
+        {"password": "x", "masterarn": ADMIN}, GENERIC | {"rotation:strategy": "alternating-users"}
+    )
+
+
+@pytest.mark.parametrize("arn", ["admin", "arn:aws:lambda:eu-central-1:123456789012:function:admin", 7, ADMIN[:60]])
+def test_an_admin_secret_that_is_no_whole_arn_is_named(arn: Any) -> None:
+    assert "'masterarn'" in refusal(FIELDS | {"masterarn": arn})
+
+
+@pytest.mark.parametrize(
+    ("host", "writer"),
+    [
+        ("db.cluster-ro-c1x2.eu-central-1.rds.amazonaws.com", "db.cluster-c1x2.eu-central-1.rds.amazonaws.com"),
+        ("DB.Cluster-RO-c1x2.us-east-1.docdb.amazonaws.com", "DB.cluster-c1x2.us-east-1.docdb.amazonaws.com"),
+        ("db.cluster-ro-c1.cn-north-1.rds.amazonaws.com.cn", "db.cluster-c1.cn-north-1.rds.amazonaws.com.cn"),
+        ("db.cluster-ro-c1.example.com", "db.cluster-ro-c1.example.com"),
+        ("db.cluster-c1x2.eu-central-1.rds.amazonaws.com", "db.cluster-c1x2.eu-central-1.rds.amazonaws.com"),
+    ],
+)
+def test_a_reader_endpoint_counts_as_the_writer_of_its_cluster(host: str, writer: str) -> None:
+    assert parse(FIELDS | {"host": host}).credentials.host == writer
+
+
+def test_what_does_not_go_with_the_engine_is_refused() -> None:
+    assert "'retain' for MySQL alone" in refusal(FIELDS, {"rotation:two-passwords": "retain"})
+    assert "'rotation:reads'" in refusal({"password": "x"}, GENERIC | {"rotation:reads": "orders"})

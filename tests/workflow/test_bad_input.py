@@ -95,7 +95,7 @@ VALUES: dict[str, tuple[dict[str, Any] | str | bytes, str]] = {
     "a list": ('["app", "secret"]', "the secret's value is JSON but not an object"),
     "binary": (b"\x00\x01", "the secret's value is binary; this rotator rotates text values only"),
     "no engine": ({"engine": None}, "aws secretsmanager tag-resource --secret-id <secret> --tags Key=rotation:engine"),
-    "unknown engine": ({"engine": "oracle"}, f"unknown engine 'oracle'; {KNOWN}"),
+    "unknown engine": ({"engine": "cassandra"}, f"unknown engine 'cassandra'; {KNOWN}"),
     "no host": ({"host": None}, NO_TEXT.format("host")),
     "no user name": ({"username": None}, NO_TEXT.format("username")),
     "no password": ({"password": None}, NO_TEXT.format("password")),
@@ -184,26 +184,26 @@ def test_a_port_as_text_rotates(world: World) -> None:
 
 
 def test_the_tag_decides_which_engine_a_secret_has(world: World) -> None:
-    world = with_value(world, {"engine": "oracle"})
+    world = with_value(world, {"engine": "cassandra"})
     tag(world, "generic")
     changes = world.server.log().count("ALTER ROLE")
 
     assert world.rotate() == "RotationSucceeded"
 
-    assert world.value()["engine"] == "oracle"
+    assert world.value()["engine"] == "cassandra"
     assert world.value()["password"] != OLD
     assert world.server.log().count("ALTER ROLE") == changes
     assert world.machine.messages() == []
 
 
 def test_a_tag_with_an_unknown_engine_is_named(world: World) -> None:
-    tag(world, "oracle")
+    tag(world, "cassandra")
 
     with nothing_changes(world):
         assert world.rotate() == "RotationFailed"
 
     (message,) = world.machine.messages()
-    assert f"unknown engine 'oracle'; {KNOWN}" in json.loads(message["Message"])["reason"]
+    assert f"unknown engine 'cassandra'; {KNOWN}" in json.loads(message["Message"])["reason"]
 
 
 @pytest.fixture

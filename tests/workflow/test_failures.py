@@ -11,7 +11,7 @@ from tests.workflow.machine import FunctionFailedError, Handler
 
 STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret")
 # An error of our own, one of AWS's that is retried, one without an answer, and a bug.
-ERRORS = ("LoginRefusedError", "UnavailableError", "Sandbox.Timedout", "Lambda.TooManyRequestsException", "KeyError")
+ERRORS = ("RightsDifferError", "UnavailableError", "Sandbox.Timedout", "Lambda.TooManyRequestsException", "KeyError")
 
 
 def failing(error: str, times: int = 1_000_000) -> Callable[[Handler], Handler]:
@@ -81,7 +81,7 @@ def test_after_a_step_that_cannot_work_the_old_password_logs_in_and_people_are_t
     assert world.subjects() == ["Recovered, the secret is rotated"]
 
 
-@pytest.mark.parametrize("error", ["Sandbox.Timedout", "LoginRefusedError"])
+@pytest.mark.parametrize("error", ["Sandbox.Timedout", "RightsDifferError"])
 @pytest.mark.parametrize("step", ["CreateSecret", "SetSecret", "TestSecret"])
 def test_a_step_whose_answer_is_lost_is_taken_back(world: World, step: str, error: str) -> None:
     break_state(world, step, losing_the_answer(error))

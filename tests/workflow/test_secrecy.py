@@ -288,7 +288,7 @@ def test_no_class_that_holds_a_value_shows_it() -> None:
     request = Request.of(states | {"RotationToken": token})
     rotation = Rotation(request, SecretStore("arn"))
     rotation._secrets["v"] = secret
-    known = Known(credentials, credentials, lambda: credentials)
+    known = Known(credentials, credentials, True, True, lambda: credentials, lambda: credentials)
     execution = Execution("arn", "name", "RUNNING", event | {"RotationToken": token}, "", "")
 
     shown = "".join(

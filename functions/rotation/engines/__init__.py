@@ -6,7 +6,7 @@ from typing import cast
 from rotation.engines.base import Engine
 from rotation.secret import EngineTraits
 
-POSTGRES = EngineTraits("postgres", default_port=5432, default_dbname="postgres")
+POSTGRES = EngineTraits("postgres", default_port=5432, default_dbname="postgres", alternates=True, longest_name=63)
 
 ENGINES = {
     "postgres": POSTGRES,
@@ -15,7 +15,7 @@ ENGINES = {
 }
 
 
-def load(traits: EngineTraits) -> Engine:
-    """The engine, ready to use."""
+def load(traits: EngineTraits, *, retain: bool = False) -> Engine:
+    """The engine, ready to use; `retain` as in engines.base."""
     module = import_module(f"rotation.engines.{traits.module}")
-    return cast(Engine, module.ENGINE())
+    return cast(Engine, module.ENGINE(retain=retain))

@@ -1,0 +1,57 @@
+"""Which log-ins a rollback may try.
+
+Services lock accounts after a few refused log-ins. So of the user that changes no more than two are refused in a whole
+attempt: what the failed step was refused just now is not tried again, and beside AWSCURRENT's only that one credential
+which may be live.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rotation.errors import LoginRefusedError, PasswordRejectedError
+from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials
+from rotation.outcome import Failure
+from rotation.rotation import Rotation
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the secret and the credential in it; `label` is the one that it had when its rotation began."""
+
+    label: str
+    version: str
+    credentials: Credentials
+
+
+def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
+    """The credentials that may be live and were not refused just now, the likeliest first."""
+    secret, request = rotation.current_secret, rotation.request
+    refused_in = failure.step if failure.error == LoginRefusedError.__name__ else ""
+    if refused_in == "SetSecret" and not secret.admin_arn and rotation.description.current == request.current_version:
+        return
+    if refused_in == "TestSecret" and not secret.admin_arn and not secret.keeps_password:
+        # SetSecret had replaced AWSCURRENT's password by it, so if one of the two is live it is this one.
+        yield from _pending(rotation)
+        return
+    yield Version(AWSCURRENT, rotation.description.current, secret.credentials)
+    if refused_in != "TestSecret":
+        yield from _other(rotation, failure)
+
+
+def _other(rotation: Rotation, failure: Failure) -> Iterator[Version]:
+    """The one credential beside AWSCURRENT's that may be live."""
+    said_no = (failure.step, failure.error) == ("SetSecret", PasswordRejectedError.__name__)
+    never_set = rotation.request.attempt == 1 and (failure.step == "CreateSecret" or said_no)
+    others = [] if never_set else list(_pending(rotation))
+    yield from others or _previous(rotation)
+
+
+def _pending(rotation: Rotation) -> Iterator[Version]:
+    token = rotation.request.token
+    if pending := rotation.secret(token, None):
+        yield Version(AWSPENDING, token, pending.credentials)
+
+
+def _previous(rotation: Rotation) -> Iterator[Version]:
+    if (previous := rotation.previous()) and previous.same_account(rotation.current):
+        yield Version(AWSPREVIOUS, str(rotation.description.version(AWSPREVIOUS)), previous)

@@ -1,0 +1,57 @@
+"""Alternating users: two users with the same rights take turns, and the admin makes the idle one ready.
+
+The user that applications log in as now is never changed, so there is no moment in which it is refused, and nothing of
+it to put back. https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-two-users.html
+"""
+
+from collections.abc import Sequence
+
+from rotation.engines.base import Engine
+from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError
+from rotation.model import Credentials
+from rotation.secret import Secret
+from rotation.strategies.base import Known, Strategy
+
+# As AWS's own rotation functions name the second user, so that a secret of theirs can be taken over.
+_CLONE = "_clone"
+
+
+class AlternatingUsers(Strategy):
+    """The idle user is the current one's name with `_clone`, or without it."""
+
+    def next_value(self, current: Secret) -> str:
+        name = _partner(current.credentials.username)
+        longest = current.traits.longest_name
+        if longest and len(name.encode()) > longest:
+            raise InvalidSecretError(f"the second user would be {name!r}; the server takes {longest} bytes for a name")
+        return current.with_value(current.settings.new_value(), name)
+
+    def apply(self, engine: Engine, known: Known) -> None:
+        current, pending = known.current, known.pending
+        if pending.username != _partner(current.username) or not pending.same_server(current):
+            raise InvalidSecretError(f"AWSPENDING is for {pending}; it is expected to alternate with {current}")
+        admin = known.read_admin()
+        if admin is None:
+            raise InvalidSecretError("alternating users need an admin secret")
+        if admin.username in (current.username, pending.username):
+            raise InvalidSecretError(f"the admin secret is for {admin}, one of the two users that alternate")
+        engine.clone_user(admin, current, pending)
+
+    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
+        engine.verify(known.pending, reads)
+        try:
+            expected = engine.rights(known.current)
+        except LoginRefusedError:
+            # Somebody changed it by hand; the promotion makes AWSCURRENT log in again.
+            return ("AWSCURRENT is refused, so the rights of the two users could not be compared",)
+        found = engine.rights(known.pending)
+        if lacking := sorted(expected - found):
+            raise RightsDifferError(f"{known.pending} lacks what {known.current} may do: {'; '.join(lacking)}")
+        return tuple(f"{known.pending} may do more than {known.current}: {right}" for right in sorted(found - expected))
+
+    def revert(self, engine: Engine, known: Known, login: Credentials | None) -> bool:
+        return False
+
+
+def _partner(username: str) -> str:
+    return username.removesuffix(_CLONE) if username.endswith(_CLONE) else username + _CLONE
