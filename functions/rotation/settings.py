@@ -52,7 +52,7 @@ class Settings:
             length=_length(asked, chosen["generator"]),
             characters=_characters(asked, chosen),
             two_passwords=chosen["two-passwords"],
-            reads=tuple(asked.get("reads", "").split()),
+            reads=_reads(asked.get("reads", "")),
         )
 
     def new_value(self) -> str:
@@ -81,6 +81,14 @@ def _length(asked: Mapping[str, str], generator: str) -> int:
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
         raise InvalidSecretError(f"the tag 'rotation:length' is {text!r}; it may be a number from {least} to {most}")
     return int(text)
+
+
+def _reads(text: str) -> tuple[str, ...]:
+    names = tuple(text.split())
+    for name in names:
+        if not all(name.split(".")):
+            raise InvalidSecretError(f"the tag 'rotation:reads' names {name!r}, which is no name of a table or key")
+    return names
 
 
 def _characters(asked: Mapping[str, str], chosen: Mapping[str, str]) -> str:

@@ -67,3 +67,10 @@ def test_a_length_or_characters_that_the_generator_does_not_take_are_named() -> 
     assert "'rotation:length'" in refusal(generator="uuid", length="32")
     assert "'rotation:length'" in refusal(generator="base64", length="15")
     assert "'rotation:characters'" in refusal(generator="hex", characters="alphanumeric")
+
+
+@pytest.mark.parametrize("name", [".", "orders.", ".orders", "public..orders"])
+def test_a_name_to_read_from_that_is_none_is_named(name: str) -> None:
+    assert (
+        refusal(reads=f"items {name}") == f"the tag 'rotation:reads' names {name!r}, which is no name of a table or key"
+    )

@@ -7,6 +7,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from secrets import token_bytes
 
 import pg8000.native as pg
@@ -14,6 +15,7 @@ from pg8000.core import Context
 from scramp import ScramException
 from scramp.utils import saslprep
 
+from rotation.engines import postgres_roles
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT, Engine
 from rotation.errors import (
     InvalidSecretError,
@@ -29,7 +31,11 @@ from rotation.tls import verified_context
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _ERRORS: dict[str, type[RotationError]] = {
     "28": LoginRefusedError,
+    # No such database, schema, table, role.
     "3D000": InvalidSecretError,
+    "3F000": InvalidSecretError,
+    "42P01": InvalidSecretError,
+    "42704": InvalidSecretError,
     "42501": RightsDifferError,
     "22023": PasswordRejectedError,
     "08": UnavailableError,
@@ -44,7 +50,8 @@ _ERRORS: dict[str, type[RotationError]] = {
     "XX000": UnavailableError,
 }
 # A role may carry settings (ALTER ROLE ... SET) that are meant for its application and would forbid ALTER ROLE here.
-_OWN_SETTINGS = "SET role = none; SET default_transaction_read_only = off"
+# The search path keeps the admin from calling a function that an application made under a built-in one's name.
+_OWN_SETTINGS = "SET role = none; SET default_transaction_read_only = off; SET search_path = pg_catalog"
 _SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 _SASL = (10).to_bytes(4)
 
@@ -55,12 +62,38 @@ class Postgres(Engine):
     def verify(self, credentials: Credentials, reads: Sequence[str] = ()) -> None:
         with _login(credentials) as connection:
             connection.run("SELECT 1")
+            for name in reads:
+                table = ".".join(pg.identifier(part) for part in name.split("."))
+                connection.run(f"SELECT FROM {table} LIMIT 0")
 
     def set_password(self, login: Credentials, target: Credentials, keep: Credentials | None = None) -> None:
-        with _login(login) as connection:
-            kind = (connection.run("SHOW password_encryption") or [[""]])[0][0]
-            verifier = pg.literal(_verifier(kind, target))
-            connection.run(f"ALTER ROLE {pg.identifier(target.username)} PASSWORD {verifier}")
+        with _login_to_change(login, target) as connection:
+            _set_password(connection, target)
+
+    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials) -> None:
+        with _login_to_change(admin, source) as connection:
+            connection.run("BEGIN")
+            postgres_roles.make_equal(connection.run, source.username, clone.username, pg.identifier, pg.literal)
+            _set_password(connection, clone)
+            connection.run("COMMIT")
+
+    def rights(self, credentials: Credentials) -> frozenset[str]:
+        with _login(credentials) as connection:
+            return frozenset(right for [right] in connection.run(postgres_roles.RIGHTS) or [])
+
+
+@contextmanager
+def _login_to_change(login: Credentials, target: Credentials) -> Iterator[pg.Connection]:
+    """A session of `login` that changes `target`, in the target's database."""
+    with _login(replace(login, dbname=target.dbname)) as connection:
+        connection.run(_OWN_SETTINGS)
+        yield connection
+
+
+def _set_password(connection: pg.Connection, target: Credentials) -> None:
+    kind = (connection.run("SHOW password_encryption") or [[""]])[0][0]
+    verifier = pg.literal(_verifier(kind, target))
+    connection.run(f"ALTER ROLE {pg.identifier(target.username)} PASSWORD {verifier}")
 
 
 @contextmanager
@@ -78,7 +111,6 @@ def _login(credentials: Credentials) -> Iterator[pg.Connection]:
         try:
             # By itself: a time limit holds for the statements after it, and SET role may have to wait for a lock too.
             connection.run(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
-            connection.run(_OWN_SETTINGS)
             yield connection
         finally:
             # A connection that broke cannot be closed politely; the error that broke it is the one to tell.
