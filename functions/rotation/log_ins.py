@@ -33,7 +33,8 @@ def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
         # SetSecret had replaced AWSCURRENT's password by it, so if one of the two is live it is this one.
         yield from _pending(rotation)
         return
-    yield Version(AWSCURRENT, rotation.description.current, secret.credentials)
+    if request.refused != AWSCURRENT or rotation.description.current != request.current_version:
+        yield Version(AWSCURRENT, rotation.description.current, secret.credentials)
     if refused_in != "TestSecret":
         yield from _other(rotation, failure)
 

@@ -262,7 +262,9 @@ def results() -> dict[str, Any]:
     request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "")
     step = {"Payload": {"State": "SetSecret", "CurrentVersionId": ""}}
     report = {"Payload": verdict(request, Finding(ROTATED), Failure())}
-    by_state = dict.fromkeys(TASKS, step) | {"FinishSecret": report, "RollBack": report, "Alert": {"MessageId": ""}}
+    tested = {"Payload": step["Payload"] | {"Refused": "none", "Warnings": ()}}
+    by_state = dict.fromkeys(TASKS, step) | {"TestSecret": tested, "TestCurrent": tested}
+    by_state |= {"FinishSecret": report, "RollBack": report, "Alert": {"MessageId": ""}}
     return {name: shape_of(result) for name, result in by_state.items()}
 
 

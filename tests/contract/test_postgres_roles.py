@@ -62,9 +62,8 @@ def pair(running: PostgresWorld, monkeypatch: pytest.MonkeyPatch) -> Pair:
     monkeypatch.setenv("PRIVATE_CA", running.ca_pem)
     name = f"app {secrets.token_hex(4)}"
     app = running.user(name)
-    admin = running.user(f"admin {secrets.token_hex(4)}")
+    admin = running.admin(app)
     clone = replace(app, username=f"{name}_clone")
-    running.sql(f'ALTER ROLE "{admin.username}" CREATEROLE', f'GRANT "{name}" TO "{admin.username}" WITH ADMIN OPTION')
     running.sql(f'GRANT CREATE ON SCHEMA public TO "{name}"')
     table = f"orders_{secrets.token_hex(4)}"
     made = Pair(running, admin, app, clone, table)

@@ -41,8 +41,16 @@ class World(Protocol):
         """A new user who can log in and change its own password."""
         ...
 
+    def admin(self, user: Credentials) -> Credentials:
+        """A new user with no more rights than changing `user`'s password, or cloning it, asks for."""
+        ...
+
     def logs_in(self, credentials: Credentials) -> bool:
         """Whether a client that shares no code with the engine is let in."""
+        ...
+
+    def refused(self, username: str) -> int:
+        """How many log-ins of this user the server has refused so far."""
         ...
 
     def log(self) -> str:
@@ -122,6 +130,15 @@ class PostgresWorld:
         client = subprocess.run(psql, env=environment, capture_output=True, text=True, check=False)
         assert client.returncode == 0 or "password authentication failed" in client.stderr, client.stderr
         return client.returncode == 0
+
+    def admin(self, user: Credentials) -> Credentials:
+        admin = self.user(f"admin-{secrets.token_hex(4)}")
+        name = pg.identifier(admin.username)
+        self.sql(f"ALTER ROLE {name} CREATEROLE", f"GRANT {pg.identifier(user.username)} TO {name} WITH ADMIN OPTION")
+        return admin
+
+    def refused(self, username: str) -> int:
+        return self.server.log().count(f'password authentication failed for user "{username}"')
 
     def log(self) -> str:
         return self.server.log()

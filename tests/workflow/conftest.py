@@ -64,13 +64,13 @@ class World:
 
     def outcomes(self) -> list[str]:
         """How each execution ended, oldest first: its outcome, or the error that is not a report."""
-        return [_outcome(execution) for execution in self.machine.executions()]
+        return [outcome_of(execution) for execution in self.machine.executions()]
 
     def subjects(self) -> list[str]:
         return [message["Subject"].partition(":")[0] for message in self.machine.messages()]
 
 
-def _outcome(execution: dict[str, Any]) -> str:
+def outcome_of(execution: dict[str, Any]) -> str:
     if execution["status"] == "SUCCEEDED":
         return str(json.loads(execution["output"]).get("Outcome", "succeeded"))
     if execution["status"] != "FAILED":

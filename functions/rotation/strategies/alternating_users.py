@@ -10,7 +10,7 @@ from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError
 from rotation.model import Credentials
 from rotation.secret import Secret
-from rotation.strategies.base import Known, Strategy
+from rotation.strategies.base import Known, Strategy, Tested
 
 # As AWS's own rotation functions name the second user, so that a secret of theirs can be taken over.
 _CLONE = "_clone"
@@ -37,17 +37,19 @@ class AlternatingUsers(Strategy):
             raise InvalidSecretError(f"the admin secret is for {admin}, one of the two users that alternate")
         engine.clone_user(admin, current, pending)
 
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
+    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> Tested:
         engine.verify(known.pending, reads)
         try:
             expected = engine.rights(known.current)
         except LoginRefusedError:
             # Somebody changed it by hand; the promotion makes AWSCURRENT log in again.
-            return ("AWSCURRENT is refused, so the rights of the two users could not be compared",)
+            warning = "AWSCURRENT is refused, so the rights of the two users could not be compared"
+            return Tested((warning,), current_refused=True)
         found = engine.rights(known.pending)
         if lacking := sorted(expected - found):
             raise RightsDifferError(f"{known.pending} lacks what {known.current} may do: {'; '.join(lacking)}")
-        return tuple(f"{known.pending} may do more than {known.current}: {right}" for right in sorted(found - expected))
+        more = sorted(found - expected)
+        return Tested(tuple(f"{known.pending} may do more than {known.current}: {right}" for right in more))
 
     def revert(self, engine: Engine, known: Known, login: Credentials | None) -> bool:
         return False

@@ -25,6 +25,14 @@ class Known:
     read_admin: Callable[[], Credentials | None]
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What is odd and no failure; and whether AWSCURRENT was refused, so that it is not tried again."""
+
+    warnings: tuple[str, ...] = ()
+    current_refused: bool = False
+
+
 class Strategy(ABC):
     """One way to rotate. Both changing methods are safe to repeat and to run twice at once.
 
@@ -41,8 +49,8 @@ class Strategy(ABC):
         """Make the pending credential log in. Raises LoginRefusedError if no known credential is accepted."""
 
     @abstractmethod
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
-        """Prove that the pending credential can do what it must; returns what is odd and no failure.
+    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> Tested:
+        """Prove that the pending credential can do what it must.
 
         Raises LoginRefusedError, and RightsDifferError naming a right that it lacks.
         """

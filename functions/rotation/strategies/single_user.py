@@ -6,7 +6,7 @@ from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError
 from rotation.model import Credentials
 from rotation.secret import Secret
-from rotation.strategies.base import Known, Strategy
+from rotation.strategies.base import Known, Strategy, Tested
 
 
 class SingleUser(Strategy):
@@ -26,9 +26,9 @@ class SingleUser(Strategy):
         else:
             _change_itself(engine, known, keep)
 
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
+    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> Tested:
         engine.verify(known.pending, reads)
-        return ()
+        return Tested()
 
     def revert(self, engine: Engine, known: Known, login: Credentials | None) -> bool:
         if not known.current.same_account(known.pending):

@@ -1,0 +1,236 @@
+"""Every engine with every strategy, through the whole machine, as the application and Secrets Manager see it."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from rotation.model import Credentials
+from rotatorctl.local.secrets_manager import Silences
+from tests.contract.worlds import WORLDS
+from tests.contract.worlds import World as Server
+from tests.workflow.conftest import outcome_of
+from tests.workflow.machine import FUNCTION_ARN, Machine, running
+from tests.workflow.test_failures import failing
+
+SINGLE, BY_ADMIN, ALTERNATING = "single user", "single user, by the admin", "alternating users"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One engine with one strategy. `overlap`: the password before goes on working until the next rotation."""
+
+    kind: str
+    strategy: str
+    overlap: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.strategy}" + "".join(f", {tag}={value}" for tag, value in self.tags.items())
+
+
+CASES = (
+    Case("postgres", SINGLE),
+    Case("postgres", BY_ADMIN),
+    Case("postgres", ALTERNATING, overlap=True),
+)
+
+
+@dataclass
+class Application:
+    """An application's secret in its second year, the machine that rotates it, and the server behind it."""
+
+    case: Case
+    machine: Machine
+    server: Server
+    first: Credentials
+    admin: Credentials
+    arn: str
+
+    def rotate(self) -> str:
+        self.machine.secrets_manager.rotate_secret(
+            SecretId=self.arn, RotationLambdaARN=f"{FUNCTION_ARN}rotate", RotationRules={"AutomaticallyAfterDays": 30}
+        )
+        return self.wait()
+
+    def retry(self) -> str:
+        self.machine.secrets_manager.retry(self.arn)
+        return self.wait()
+
+    def wait(self) -> str:
+        rotation = self.machine.secrets_manager.wait(self.arn)
+        assert rotation is not None
+        self.machine.settle()
+        return str(rotation.outcome)
+
+    def value(self, stage: str = "AWSCURRENT") -> dict[str, Any]:
+        answer = self.machine.secrets_manager.get_secret_value(SecretId=self.arn, VersionStage=stage)
+        return dict(json.loads(answer["SecretString"]))
+
+    def credentials(self, stage: str = "AWSCURRENT") -> Credentials:
+        value = self.value(stage)
+        return replace(self.first, username=value["username"], password=value["password"])
+
+    def stages(self) -> dict[str, list[str]]:
+        return dict(self.machine.secrets_manager.describe_secret(SecretId=self.arn)["VersionIdsToStages"])
+
+    def subjects(self) -> list[str]:
+        return [message["Subject"].partition(":")[0] for message in self.machine.messages()]
+
+    def outcomes(self) -> list[str]:
+        return [outcome_of(execution) for execution in self.machine.executions()]
+
+    @contextmanager
+    def refusing(self, most: dict[str, int]) -> Iterator[None]:
+        """The server refuses these users at most that many log-ins in the block, and no other user any."""
+        users = {self.first.username, f"{self.first.username}_clone", self.admin.username}
+        before = {user: self.server.refused(user) for user in users}
+        yield
+        refused = {user: self.server.refused(user) - count for user, count in before.items()}
+        assert {user: count for user, count in refused.items() if count > most.get(user, 0)} == {}
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(case, marks=pytest.mark.xdist_group(case.kind), id=str(case)) for case in CASES],
+)
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, Server]]:
+    """One running server of each kind that was asked for."""
+    started: dict[str, Any] = {}
+    servers: dict[str, Server] = {}
+
+    class Starting(dict[str, Server]):
+        def __missing__(self, kind: str) -> Server:
+            started[kind] = WORLDS[kind]()
+            servers[kind] = self[kind] = started[kind].__enter__()
+            return servers[kind]
+
+    yield Starting()
+    for world in started.values():
+        world.__exit__(None, None, None)
+
+
+@pytest.fixture
+def application(
+    case: Case, servers: dict[str, Server], definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Application]:
+    server = servers[case.kind]
+    monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
+    first = server.user(f"app-{secrets.token_hex(4)}")
+    admin = server.admin(first)
+    with running(Silences(), definition) as machine:
+        model = machine.secrets_manager
+        kept = {
+            "engine": case.kind,
+            "host": first.host,
+            "port": str(first.port),
+            "ssl": first.ssl,
+            "team": ["payments"],
+        }
+        kept |= {"dbname": first.dbname} if first.dbname else {}
+        value = json.dumps(kept | {"username": admin.username, "password": admin.password})
+        admin_arn = model.create_secret(Name="admin", SecretString=value)["ARN"]
+        fields = kept | {"username": first.username, "password": first.password}
+        tags = dict(case.tags)
+        if case.strategy != SINGLE:
+            fields |= {"masterarn": admin_arn}
+        if case.strategy == BY_ADMIN:
+            tags |= {"rotation:strategy": "single-user"}
+        arn = model.create_secret(
+            Name="payments/db",
+            SecretString=json.dumps(fields),
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )["ARN"]
+        version = model.describe_secret(SecretId=arn)["VersionIdsToStages"].keys()
+        model.update_secret_version_stage(SecretId=arn, VersionStage="GOLDEN", MoveToVersionId=next(iter(version)))
+        yield Application(case, machine, server, first, admin, arn)
+
+
+def test_three_rotations_each_leave_a_new_password_that_logs_in_and_retire_the_old_ones(
+    application: Application,
+) -> None:
+    server, kept = application.server, {"username", "password"}
+    seen = [application.first]
+
+    for _ in range(3):
+        with application.refusing({}):
+            assert application.rotate() == "RotationSucceeded"
+        seen.append(application.credentials())
+        alive = seen[-2:] if application.case.overlap else seen[-1:]
+        assert [server.logs_in(each) for each in seen] == [each in alive for each in seen]
+
+    assert {key: each for key, each in application.value().items() if key not in kept} == {
+        key: each for key, each in application.value("GOLDEN").items() if key not in kept
+    }
+    assert application.credentials("GOLDEN") == application.first
+    assert [each.username == seen[0].username for each in seen] == (
+        [True, False, True, False] if application.case.strategy == ALTERNATING else [True] * 4
+    )
+    assert application.server.logs_in(application.admin)
+    assert application.machine.messages() == []
+
+
+def test_a_failure_after_the_change_leaves_awscurrent_logging_in_and_the_retry_finishes(
+    application: Application,
+) -> None:
+    finish = application.machine.handlers["FinishSecret"]
+    application.machine.handlers["FinishSecret"] = failing("Lambda.TooManyRequestsException")(finish)
+
+    assert application.rotate() == "RotationFailed"
+
+    assert application.credentials() == application.first
+    assert application.server.logs_in(application.first)
+    assert application.outcomes() == ["untouched" if application.case.overlap else "rolled back"]
+    assert len(application.subjects()) == 1
+    pending = application.credentials("AWSPENDING")
+
+    application.machine.handlers["FinishSecret"] = finish
+    assert application.retry() == "RotationSucceeded"
+    assert application.credentials() == pending
+    assert application.server.logs_in(pending)
+    assert application.server.logs_in(application.first) == application.case.overlap
+    assert application.subjects() == ["Recovered, the secret is rotated"]
+
+
+@pytest.mark.parametrize("status", ["InProgress", "Failed"])
+def test_a_replica_that_is_not_in_sync_stops_the_rotation_before_anything_changes(
+    application: Application, status: str
+) -> None:
+    application.machine.secrets_manager.set_replication(application.arn, "eu-west-1", status)
+
+    assert application.rotate() == "RotationFailed"
+
+    assert application.credentials() == application.first
+    assert application.server.logs_in(application.first)
+    assert not application.server.logs_in(application.credentials("AWSPENDING"))
+    assert application.outcomes() == ["untouched"]
+
+
+@pytest.mark.parametrize("step", ["SetSecret", "TestSecret", "FinishSecret"])
+def test_a_password_that_somebody_changed_by_hand_costs_two_log_ins_of_its_user_and_one_of_another(
+    application: Application, step: str
+) -> None:
+    for password in ("neither this is right", "nor this"):
+        value = json.dumps({**application.value("GOLDEN"), "password": password})
+        application.machine.secrets_manager.put_secret_value(SecretId=application.arn, SecretString=value)
+    application.machine.handlers[step] = failing("KeyError")(application.machine.handlers[step])
+
+    name, changes_other = application.first.username, application.case.strategy == ALTERNATING
+    most = {name: 1, f"{name}_clone": 2} if changes_other else {name: 2}
+    with application.refusing(most):
+        assert application.rotate() == "RotationFailed"
+
+    assert len(application.subjects()) == 1
+    assert application.outcomes() == ["rolled back" if application.case.strategy == BY_ADMIN else "needs a person"]
+    assert application.server.logs_in(application.credentials()) == (application.case.strategy == BY_ADMIN)
+    assert application.server.logs_in(application.first) == (application.case.strategy != BY_ADMIN)
