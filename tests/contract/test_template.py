@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 DECRYPT = {"kms:Decrypt"}
+ENDPOINTS = {"rds:DescribeDBInstances", "rds:DescribeDBClusters"}
 
 # Every action that a role of the stack may hold.
 ACTIONS = {
@@ -39,12 +40,17 @@ ACTIONS = {
         "secretsmanager:PutSecretValue",
         "kms:GenerateDataKey",
     },
-    "SetSecretRole": LOGS | TRACES | DECRYPT | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+    "SetSecretRole": LOGS
+    | TRACES
+    | DECRYPT
+    | ENDPOINTS
+    | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
     "TestSecretRole": LOGS | TRACES | DECRYPT | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
     "FinishSecretRole": LOGS | TRACES | {"secretsmanager:DescribeSecret", "secretsmanager:UpdateSecretVersionStage"},
     "RollBackRole": LOGS
     | TRACES
     | DECRYPT
+    | ENDPOINTS
     | {
         "secretsmanager:DescribeSecret",
         "secretsmanager:GetSecretValue",
@@ -188,8 +194,29 @@ def test_every_statement_on_secrets_is_confined_to_secrets_that_chose_this_rotat
     built = {"Sub": [arn, {"Name": RESOURCES["RotateFunction"]["Properties"]["FunctionName"]}]}
 
     for role, statement in about("secretsmanager"):
+        if statement in admin_statements():
+            continue
         allowed = statement["Condition"]["StringEquals"]["secretsmanager:resource/AllowRotationLambdaArn"]
         assert allowed == (built if role == "RotateRole" else {"GetAtt": "RotateFunction.Arn"}), role
+
+
+ADMIN_TAG = "secretsmanager:ResourceTag/rotation:admin"
+
+
+def admin_statements() -> list[Json]:
+    return [each for _, each in about("secretsmanager") if ADMIN_TAG in each["Condition"]["StringEquals"]]
+
+
+def test_an_admin_secret_is_read_by_the_two_that_log_in_as_admin_if_its_tag_names_this_stack() -> None:
+    roles = {role for role, statement in about("secretsmanager") if statement in admin_statements()}
+
+    assert roles == {"SetSecretRole", "RollBackRole"}
+    for statement in admin_statements():
+        assert as_set(statement["Action"]) == {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"}
+        assert statement["Condition"] == {
+            "StringEquals": {ADMIN_TAG: {"Ref": "AWS::StackName"}},
+            "StringEqualsIfExists": {"secretsmanager:VersionStage": "AWSCURRENT"},
+        }
 
 
 def test_stages_are_confined_where_iam_has_the_key_for_it() -> None:
