@@ -1,5 +1,6 @@
 """Certificate authorities made on the spot, for servers on the loopback interface."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -44,14 +45,15 @@ class CertificateAuthority:
         """What a client has to trust."""
         return self.certificate.public_bytes(Encoding.PEM).decode()
 
-    def server_certificate(self, *, expired: bool = False) -> ServerCertificate:
-        """A certificate for 127.0.0.1 and localhost: good for a day, or expired since an hour ago."""
+    def server_certificate(self, *, expired: bool = False, names: Sequence[str] = ()) -> ServerCertificate:
+        """A certificate for 127.0.0.1, localhost and `names`: good for a day, or expired since an hour ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         ends = datetime.now(UTC) + (-timedelta(hours=1) if expired else _DAY)
         builder = _builder(_name("localhost"), self.certificate.subject, key.public_key(), ends)
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
+        hosts = [x509.DNSName(name) for name in ("localhost", *names)]
+        subject = x509.SubjectAlternativeName([*hosts, x509.IPAddress(IPv4Address("127.0.0.1"))])
         signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = builder.add_extension(names, critical=False)
+        builder = builder.add_extension(subject, critical=False)
         builder = builder.add_extension(signer, critical=False)
         builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

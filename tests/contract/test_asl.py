@@ -260,7 +260,7 @@ def test_the_longest_execution_ends_before_the_machines_limit_and_that_before_ro
 def results() -> dict[str, Any]:
     """What each Task's resource returns, by the shape of what the functions really return."""
     request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "")
-    step = {"Payload": {"State": "SetSecret", "CurrentVersionId": ""}}
+    step: Json = {"Payload": {"State": "SetSecret", "CurrentVersionId": ""}}
     report = {"Payload": verdict(request, Finding(ROTATED), Failure())}
     tested = {"Payload": step["Payload"] | {"Refused": "none", "Warnings": ()}}
     by_state = dict.fromkeys(TASKS, step) | {"TestSecret": tested, "TestCurrent": tested}

@@ -6,7 +6,7 @@ A further engine is one more entry in WORLDS.
 import os
 import secrets
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +87,9 @@ class PostgresWorld:
 
     @classmethod
     @contextmanager
-    def started(cls, *, tls: bool = True, expired: bool = False) -> Iterator[Self]:
+    def started(cls, *, tls: bool = True, expired: bool = False, names: Sequence[str] = ()) -> Iterator[Self]:
         authority = CertificateAuthority.made()
-        certificate = authority.server_certificate(expired=expired)
+        certificate = authority.server_certificate(expired=expired, names=names)
         with (
             TemporaryDirectory() as folder,
             PostgreSQL.started(tls=tls, authority=authority, certificate=certificate, max_connections=10) as server,

@@ -1,0 +1,235 @@
+"""The admin secret: whose server it is for, where RDS keeps that, and that it is sent to no other."""
+
+import json
+import random
+import secrets
+import socket
+import string
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import boto3
+import pytest
+
+from rotation import rds
+from rotation.model import Credentials
+from rotatorctl.local.secrets_manager import Silences
+from rotatorctl.local.servers import HOST
+from tests.contract.worlds import PostgresWorld
+from tests.workflow.machine import FUNCTION_ARN, Machine, running
+from tests.workflow.test_failures import failing
+
+# The endpoints that moto's RDS makes up; in a cluster's it draws twelve characters.
+_DRAWN = "".join(map(random.Random(0).choice, [string.ascii_lowercase + string.digits] * 12))
+ENDPOINTS = [f"orders.{part}.eu-central-1.rds.amazonaws.com" for part in ("aaaaaaaaaa", f"cluster-{_DRAWN}")]
+INSTANCE, CLUSTER = "aws:rds:primaryDBInstanceArn", "aws:rds:primaryDBClusterArn"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresWorld]:
+    """PostgreSQL under the names that RDS gives its endpoints."""
+    with PostgresWorld.started(names=ENDPOINTS) as world:
+        yield world
+
+
+@dataclass
+class Setting:
+    """A machine, an application's user and its admin on the server; secrets are made by each test."""
+
+    machine: Machine
+    server: PostgresWorld
+    app: Credentials
+    admin: Credentials
+
+    def secret(self, name: str, user: Credentials, tags: dict[str, str], **fields: Any) -> str:
+        value = {"username": user.username, "password": user.password} | fields
+        made = self.machine.secrets_manager.create_secret(
+            Name=name, SecretString=json.dumps(value), Tags=[{"Key": key, "Value": each} for key, each in tags.items()]
+        )
+        return str(made["ARN"])
+
+    def application(self, admin_arn: str, host: str, port: int) -> str:
+        return self.secret("app", self.app, {}, engine="postgres", host=host, port=port, masterarn=admin_arn)
+
+    def rotate(self, arn: str) -> str:
+        self.machine.secrets_manager.rotate_secret(
+            SecretId=arn, RotationLambdaARN=f"{FUNCTION_ARN}rotate", RotationRules={"AutomaticallyAfterDays": 30}
+        )
+        rotation = self.machine.secrets_manager.wait(arn)
+        assert rotation is not None
+        self.machine.settle()
+        return str(rotation.outcome)
+
+    def reason(self) -> tuple[str, str]:
+        (message,) = self.machine.messages()
+        body = json.loads(message["Message"])
+        return body["error"], body["reason"]
+
+
+@pytest.fixture
+def setting(server: PostgresWorld, definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
+    resolve = socket.getaddrinfo
+
+    def at_home(host: Any, *others: Any, **more: Any) -> Any:
+        return resolve(HOST if str(host).endswith(".rds.amazonaws.com") else host, *others, **more)
+
+    app = server.user(f"app {secrets.token_hex(4)}")
+    with running(Silences(), definition) as machine:
+        rds._client.cache_clear()
+        monkeypatch.setattr(socket, "getaddrinfo", at_home)
+        monkeypatch.setattr("moto.rds.models.random", random.Random(0))
+        yield Setting(machine, server, app, server.admin(app))
+
+
+def new_user_logs_in(setting: Setting, arn: str) -> bool:
+    value = json.loads(setting.machine.secrets_manager.get_secret_value(SecretId=arn)["SecretString"])
+    assert value["username"] == f"{setting.app.username}_clone"
+    return setting.server.logs_in(replace(setting.app, username=value["username"], password=value["password"]))
+
+
+def test_an_admin_secret_that_rds_manages_for_an_instance_needs_no_host(setting: Setting) -> None:
+    made = boto3.client("rds").create_db_instance(
+        DBInstanceIdentifier="orders", DBInstanceClass="db.t4g.micro", Engine="postgres", Port=setting.server.port,
+        MasterUsername="admin", ManageMasterUserPassword=True, AllocatedStorage=20,
+    )["DBInstance"]  # fmt: skip
+    admin = setting.secret("rds!db-orders", setting.admin, {INSTANCE: made["DBInstanceArn"]})
+    arn = setting.application(admin, made["Endpoint"]["Address"], setting.server.port)
+
+    assert setting.rotate(arn) == "RotationSucceeded"
+
+    assert new_user_logs_in(setting, arn)
+
+
+def test_for_a_cluster_the_secret_may_name_the_reader_endpoint(setting: Setting) -> None:
+    made = boto3.client("rds").create_db_cluster(
+        DBClusterIdentifier="orders", Engine="aurora-postgresql", Port=setting.server.port, MasterUsername="admin",
+        ManageMasterUserPassword=True,
+    )["DBCluster"]  # fmt: skip
+    admin = setting.secret("rds!cluster-orders", setting.admin, {CLUSTER: made["DBClusterArn"]})
+    assert ".cluster-ro-" in made["ReaderEndpoint"]
+    arn = setting.application(admin, made["ReaderEndpoint"], setting.server.port)
+
+    assert setting.rotate(arn) == "RotationSucceeded"
+
+    assert new_user_logs_in(setting, arn)
+    value = json.loads(setting.machine.secrets_manager.get_secret_value(SecretId=arn)["SecretString"])
+    assert value["host"] == made["ReaderEndpoint"]
+
+
+def test_an_admin_secret_without_a_host_that_is_none_of_rds_is_named(setting: Setting) -> None:
+    arn = setting.application(setting.secret("admin", setting.admin, {}), HOST, setting.server.port)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    error, reason = setting.reason()
+    assert error == "InvalidSecretError"
+    assert reason == "the admin secret holds no 'host', and is none that RDS manages for an instance or cluster"
+
+
+def test_an_instance_that_is_gone_is_named(setting: Setting) -> None:
+    gone = "arn:aws:rds:eu-central-1:123456789012:db:gone"
+    arn = setting.application(setting.secret("admin", setting.admin, {INSTANCE: gone}), HOST, setting.server.port)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    assert setting.reason() == ("InvalidSecretError", f"the admin secret is managed for {gone}, which does not exist")
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[int, list[bytes]]]:
+    """Another service's port, and what each connection to it sent first."""
+    heard: list[bytes] = []
+    with closing(socket.create_server((HOST, 0))) as listener:
+
+        def listen() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client:
+                    heard.append(client.recv(100))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield listener.getsockname()[1], heard
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_poisoned_host_in_the_applications_secret_is_refused_before_any_connection(
+    setting: Setting, elsewhere: tuple[int, list[bytes]]
+) -> None:
+    port, heard = elsewhere
+    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = setting.application(admin, "localhost", port)
+    # RollBack, which looks with the application's own credential alone, is kept away: what SetSecret did is seen.
+    setting.machine.handlers["RollBack"] = failing("KeyError")(setting.machine.handlers["RollBack"])
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    (message,) = setting.machine.messages()
+    assert json.loads(message["Message"])["error"] == "InvalidSecretError"
+    assert heard == []
+
+
+def test_the_message_about_a_poisoned_host_names_both_servers(setting: Setting, elsewhere: tuple[int, Any]) -> None:
+    port, _ = elsewhere
+    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = setting.application(admin, "localhost", port)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    error, reason = setting.reason()
+    assert error == "InvalidSecretError"
+    assert f"the admin secret is for user '{setting.admin.username}' at {HOST}:{setting.server.port}" in reason
+    assert f"this secret for user '{setting.app.username}' at localhost:{port}" in reason
+    assert "nothing was sent" in reason
+
+
+def test_an_admin_secret_for_another_engine_is_refused(setting: Setting) -> None:
+    admin = setting.secret("admin", setting.admin, {}, engine="generic", host=HOST, port=setting.server.port)
+    arn = setting.application(admin, HOST, setting.server.port)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    assert setting.reason() == (
+        "InvalidSecretError", "the admin secret is for engine 'generic', this secret for another one",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["just-a-password", '{"username": "admin"}', '["admin"]'])
+def test_an_admin_secret_that_cannot_be_used_is_named_and_not_quoted(setting: Setting, value: str) -> None:
+    made = setting.machine.secrets_manager.create_secret(Name="admin", SecretString=value)
+    arn = setting.application(made["ARN"], HOST, setting.server.port)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    error, reason = setting.reason()
+    assert error == "InvalidSecretError"
+    assert reason.startswith("the admin secret")
+    assert "just-a-password" not in reason
+
+
+def test_an_admin_who_is_one_of_the_two_users_is_refused(setting: Setting) -> None:
+    admin = setting.secret("admin", setting.app, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = setting.application(admin, HOST, setting.server.port)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    assert "one of the two users that alternate" in setting.reason()[1]
+
+
+def test_a_name_that_leaves_no_room_for_the_second_user_is_refused_before_anything_changes(setting: Setting) -> None:
+    long = setting.server.user("n" * 58)
+    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = replace(setting, app=long).application(admin, HOST, setting.server.port)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    assert "the server takes 63 bytes for a name" in setting.reason()[1]
+    assert setting.server.logs_in(long)
