@@ -19,6 +19,7 @@ from rotation.model import Credentials
 from rotatorctl.local import servers
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.servers import PostgreSQL
+from tests.contract.redis_world import RedisWorld
 
 
 class World(Protocol):
@@ -195,4 +196,4 @@ class PostgresWorld:
 
 # By the engine's name. Those that end a statement which waits for a lock stand in both.
 BLOCKING_WORLDS: dict[str, Callable[..., AbstractContextManager[BlockingWorld]]] = {"postgres": PostgresWorld.started}
-WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {**BLOCKING_WORLDS}
+WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {**BLOCKING_WORLDS, "redis": RedisWorld.started}

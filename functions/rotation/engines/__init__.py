@@ -7,10 +7,14 @@ from rotation.engines.base import Engine
 from rotation.secret import EngineTraits
 
 POSTGRES = EngineTraits("postgres", default_port=5432, default_dbname="postgres", alternates=True, longest_name=63)
+# Of the 16 databases of a Redis the first, in which a session begins.
+REDIS = EngineTraits("redis", default_port=6379, default_dbname="0", holds_two=True)
 
 ENGINES = {
     "postgres": POSTGRES,
     "aurora-postgresql": POSTGRES,
+    "redis": REDIS,
+    "valkey": REDIS,
     "generic": EngineTraits("generic", default_port=0),
 }
 
