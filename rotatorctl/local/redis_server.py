@@ -88,21 +88,19 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, again if it was stopped, on the same port; returns when it accepts log-ins."""
-        folder, began = self.log_file.parent, len(self.log())
-        configuration = folder / "redis.conf"
-        with self.log_file.open("ab") as log:
-            if self._users_in == "memory":
-                # From standard input, so that the server knows of no file to write its users to.
-                self._process = subprocess.Popen(
-                    [self._program, "-"],
-                    stdin=configuration.open("rb"),
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd="/",
-                    start_new_session=True,
-                )
-            else:
-                self._process = _ACCOUNT.started([self._program, configuration], log)
+        began, configuration = len(self.log()), self.log_file.parent / "redis.conf"
+        # From standard input, if it is to know of no file to which it could write its users.
+        told: str | Path = "-" if self._users_in == "memory" else configuration
+        with self.log_file.open("ab") as log, configuration.open("rb") as settings:
+            self._process = subprocess.Popen(
+                [self._program, told],
+                stdin=settings,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                # Ctrl-C in the terminal is for the program that started the server; it then stops the server in order.
+                start_new_session=True,
+            )
         deadline = time.monotonic() + _START_SECONDS
         while "Ready to accept connections" not in self.log()[began:]:
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -30,7 +30,7 @@ _ERRORS: dict[str, tuple[type[RotationError], str]] = {
     "ERR wrong number of arguments for 'auth'": (InvalidSecretError, "it knows no users; they came with Redis 6"),
     **dict.fromkeys(
         ("ERR unknown command", "ERR unknown subcommand"),
-        (InvalidSecretError, "this server's users are changed by its own API"),
+        (InvalidSecretError, "it lacks a command; a managed server's users are changed by an API of its own"),
     ),
     # A password that was to be taken away is gone already: then ACL SETUSER changes nothing at all.
     "ERR Error in ACL SETUSER modifier": (UnavailableError, "something else changed this user's passwords just now"),
@@ -42,13 +42,12 @@ _PROBE_TIMEOUT = 1
 class Redis(Engine):
     """Sends the server a password's SHA-256, which is what it stores, so that no log of commands can hold the password.
 
-    A Redis command has no time limit: one that reached a frozen server takes effect when the server goes on, also if
-    its client has died. With `keep` that does no harm: the command takes away only passwords that it names, among
-    which is never that of `keep`, and if one of them is gone already, it changes nothing. Without `keep` a late command
-    takes away the password that was the current one when it was sent.
+    A Redis command has no time limit: one that reached a frozen server takes effect when the server goes on, even if
+    its client has died. With `keep` that does no harm: it takes away only passwords that it names, never that of
+    `keep`, and if one of them is gone already, it changes nothing. Without `keep` it takes away the current one.
 
     Replicas and the nodes of a cluster have users of their own: only those of the server in the secret are changed.
-    Source: https://github.com/redis/redis/issues/6738 (by design), https://github.com/valkey-io/valkey/issues/699
+    Source: https://github.com/redis/redis/issues/6738 and https://github.com/valkey-io/valkey/issues/699
     """
 
     def verify(self, credentials: Credentials, reads: Sequence[str] = ()) -> None:
@@ -69,9 +68,9 @@ class Redis(Engine):
                 before = _passwords(connection, login, target.username)
                 # Tried before anything is changed: whether the server can keep it, and `login` may ask for that.
                 _save(connection, target)
-                held = {_sha256(each.password) for each in (target, keep) if each}
+                held = {_sha256(each) for each in (target, keep) if each}
                 gone = [f"!{password}" for password in before if password not in held]
-                _run(connection, "ACL", "SETUSER", target.username, f"#{_sha256(target.password)}", *gone)
+                _run(connection, "ACL", "SETUSER", target.username, f"#{_sha256(target)}", *gone)
                 _save(connection, target)
             except redis.exceptions.NoPermissionError as error:
                 raise RightsDifferError(f"{login}: {_answer(error)}; {_NEEDED}") from None
@@ -80,13 +79,10 @@ class Redis(Engine):
 def _read(connection: redis.Connection, credentials: Credentials, key: str) -> None:
     """One byte at most. EXISTS would not do: a right to write is enough for it."""
     try:
-        _run(connection, "GETRANGE", key, 0, 0)
+        # A list, a hash and so on is no text, but the server looks at the rights first.
+        _done(connection, "GETRANGE", key, 0, 0, unless="WRONGTYPE")
     except redis.exceptions.NoPermissionError as error:
         raise RightsDifferError(f"{credentials} may not read the key {key!r} (GETRANGE): {_answer(error)}") from None
-    except redis.ResponseError as error:
-        # A list, a hash and so on. The server looks at the rights first.
-        if not _answer(error).startswith("WRONGTYPE "):
-            raise
 
 
 def _passwords(connection: redis.Connection, login: Credentials, user: str) -> list[str]:
@@ -103,51 +99,41 @@ def _passwords(connection: redis.Connection, login: Credentials, user: str) -> l
     return [password.decode() for password in rules[b"passwords"]]
 
 
+def _sha256(credentials: Credentials) -> str:
+    return hashlib.sha256(credentials.password.encode()).hexdigest()
+
+
 def _save(connection: redis.Connection, target: Credentials) -> None:
     """Have the server write its users where it reads them at its next start.
 
     That is an ACL file, else redis.conf; a server that was started without either forgets all users with its end.
     Source: https://redis.io/docs/latest/commands/acl-save/
     """
-    try:
-        _run(connection, "ACL", "SAVE")
+    if _done(connection, "ACL", "SAVE", unless="not configured to use an ACL file"):
         return
-    except redis.ResponseError as error:
-        if "not configured to use an ACL file" not in str(error):
-            raise
     if {"'", '"'} & set(target.username):
         raise InvalidSecretError(
             f"{target}: CONFIG REWRITE does not escape the quote in this name, and the server could not read its "
             "configuration again; users with such names need an ACL file (aclfile)"
         )
-    try:
-        _run(connection, "CONFIG", "REWRITE")
-    except redis.ResponseError as error:
-        if "running without a config file" not in str(error):
-            raise
-
-
-def _sha256(password: str) -> str:
-    return hashlib.sha256(password.encode()).hexdigest()
+    _done(connection, "CONFIG", "REWRITE", unless="running without a config file")
 
 
 @contextmanager
 def _login(credentials: Credentials) -> Iterator[redis.Connection]:
     with _translated(credentials), closing(_socket(credentials)) as opened:
         connection = _Connection(opened, credentials)
-        try:
-            # Not by redis-py: where a server knows no users, it would go on with the password alone.
-            _run(connection, "AUTH", credentials.username, credentials.password)
-            yield connection
-        finally:
-            connection.disconnect()
+        # Not by redis-py: where a server knows no users, it would go on with the password alone.
+        _run(connection, "AUTH", credentials.username, credentials.password)
+        yield connection
 
 
 class _Connection(redis.Connection):
     """redis-py makes a TLS context of its own; this takes a socket that is connected, once."""
 
     def __init__(self, opened: socket.socket, credentials: Credentials) -> None:
-        super().__init__(host=credentials.host, port=credentials.port, protocol=2, driver_info=None)
+        where: dict[str, Any] = {"host": credentials.host, "port": credentials.port}
+        super().__init__(**where, protocol=2, driver_info=None)  # type: ignore[no-untyped-call]
         self._opened = opened
 
     def _connect(self) -> socket.socket:
@@ -157,6 +143,17 @@ class _Connection(redis.Connection):
 def _run(connection: redis.Connection, *command: str | int) -> Any:
     connection.send_command(*command)
     return connection.read_response()
+
+
+def _done(connection: redis.Connection, *command: str | int, unless: str) -> bool:
+    """Run it; False if the server answers with the error `unless`."""
+    try:
+        _run(connection, *command)
+    except redis.ResponseError as error:
+        if unless not in str(error):
+            raise
+        return False
+    return True
 
 
 def _socket(credentials: Credentials) -> socket.socket:
@@ -182,11 +179,8 @@ def _socket(credentials: Credentials) -> socket.socket:
 
 def _speaks_in_plain(credentials: Credentials) -> bool:
     """Whether a Redis answers there without TLS: PONG, or an error that names why not."""
-    with (
-        suppress(OSError),
-        socket.create_connection((credentials.host, credentials.port), CONNECT_TIMEOUT) as plain,
-    ):
-        plain.settimeout(_PROBE_TIMEOUT)
+    where = (credentials.host, credentials.port)
+    with suppress(OSError), socket.create_connection(where, _PROBE_TIMEOUT) as plain:
         plain.sendall(b"PING\r\n")
         return plain.recv(1) in (b"+", b"-")
     return False
