@@ -23,14 +23,17 @@ _ERRORS: dict[str, tuple[type[RotationError], str]] = {
     **dict.fromkeys(("CLUSTERDOWN ", "TRYAGAIN ", "ERR max number of clients"), (UnavailableError, "")),
     **dict.fromkeys(
         ("ERR DB index is out of range", "ERR value is not an integer", "ERR invalid DB index"),
-        (InvalidSecretError, "it has no database of the number in the secret's dbname"),
+        (InvalidSecretError, "the server has no database of the number in the secret's dbname"),
     ),
     # No room or no right to write the file: the change would be lost at the next start.
     **dict.fromkeys(("ERR There was an error trying to save", "ERR Rewriting config file"), (InvalidSecretError, "")),
-    "ERR wrong number of arguments for 'auth'": (InvalidSecretError, "it knows no users; they came with Redis 6"),
+    "ERR wrong number of arguments for 'auth'": (
+        InvalidSecretError,
+        "the server knows no users; they came with Redis 6",
+    ),
     **dict.fromkeys(
         ("ERR unknown command", "ERR unknown subcommand"),
-        (InvalidSecretError, "it lacks a command; a managed server's users are changed by an API of its own"),
+        (InvalidSecretError, "the server lacks a command; a managed server's users are changed by an API of its own"),
     ),
     # A password that was to be taken away is gone already: then ACL SETUSER changes nothing at all.
     "ERR Error in ACL SETUSER modifier": (UnavailableError, "something else changed this user's passwords just now"),
@@ -68,9 +71,9 @@ class Redis(Engine):
                 before = _passwords(connection, login, target.username)
                 # Tried before anything is changed: whether the server can keep it, and `login` may ask for that.
                 _save(connection, target)
-                held = {_sha256(each) for each in (target, keep) if each}
-                gone = [f"!{password}" for password in before if password not in held]
-                _run(connection, "ACL", "SETUSER", target.username, f"#{_sha256(target)}", *gone)
+                new, *kept = (hashlib.sha256(each.password.encode()).hexdigest() for each in (target, keep) if each)
+                gone = [f"!{password}" for password in before if password not in (new, *kept)]
+                _run(connection, "ACL", "SETUSER", target.username, f"#{new}", *gone)
                 _save(connection, target)
             except redis.exceptions.NoPermissionError as error:
                 raise RightsDifferError(f"{login}: {_answer(error)}; {_NEEDED}") from None
@@ -99,10 +102,6 @@ def _passwords(connection: redis.Connection, login: Credentials, user: str) -> l
     return [password.decode() for password in rules[b"passwords"]]
 
 
-def _sha256(credentials: Credentials) -> str:
-    return hashlib.sha256(credentials.password.encode()).hexdigest()
-
-
 def _save(connection: redis.Connection, target: Credentials) -> None:
     """Have the server write its users where it reads them at its next start.
 
@@ -113,8 +112,8 @@ def _save(connection: redis.Connection, target: Credentials) -> None:
         return
     if {"'", '"'} & set(target.username):
         raise InvalidSecretError(
-            f"{target}: CONFIG REWRITE does not escape the quote in this name, and the server could not read its "
-            "configuration again; users with such names need an ACL file (aclfile)"
+            f"{target}: the server would not start again, because CONFIG REWRITE does not escape the quote in this "
+            "name; users with such names need an ACL file (aclfile)"
         )
     _done(connection, "CONFIG", "REWRITE", unless="running without a config file")
 
@@ -122,7 +121,10 @@ def _save(connection: redis.Connection, target: Credentials) -> None:
 @contextmanager
 def _login(credentials: Credentials) -> Iterator[redis.Connection]:
     with _translated(credentials), closing(_socket(credentials)) as opened:
-        connection = _Connection(opened, credentials)
+        connection = _Connection(  # type: ignore[no-untyped-call]
+            host=credentials.host, port=credentials.port, protocol=2, driver_info=None
+        )
+        connection.opened = opened
         # Not by redis-py: where a server knows no users, it would go on with the password alone.
         _run(connection, "AUTH", credentials.username, credentials.password)
         yield connection
@@ -131,13 +133,10 @@ def _login(credentials: Credentials) -> Iterator[redis.Connection]:
 class _Connection(redis.Connection):
     """redis-py makes a TLS context of its own; this takes a socket that is connected, once."""
 
-    def __init__(self, opened: socket.socket, credentials: Credentials) -> None:
-        where: dict[str, Any] = {"host": credentials.host, "port": credentials.port}
-        super().__init__(**where, protocol=2, driver_info=None)  # type: ignore[no-untyped-call]
-        self._opened = opened
+    opened: socket.socket
 
     def _connect(self) -> socket.socket:
-        return self._opened
+        return self.opened
 
 
 def _run(connection: redis.Connection, *command: str | int) -> Any:
