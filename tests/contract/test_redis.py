@@ -493,7 +493,10 @@ def test_a_server_from_before_users_is_named_and_never_sent_the_password_alone()
 
 @pytest.mark.parametrize(
     ("settings", "code"),
-    [("cluster-enabled yes", "CLUSTERDOWN"), ("replicaof {host} {port}\nreplica-serve-stale-data no", "MASTERDOWN")],
+    [
+        ("cluster-enabled yes\ncluster-port {port}", "CLUSTERDOWN"),
+        ("replicaof {host} {port}\nreplica-serve-stale-data no", "MASTERDOWN"),
+    ],
 )
 def test_a_server_that_says_later_is_unavailable(start: Start, settings: str, code: str) -> None:
     world = start(settings=settings.format(host=HOST, port=free_port()))

@@ -31,10 +31,7 @@ _ERRORS: dict[str, tuple[type[RotationError], str]] = {
         InvalidSecretError,
         "the server knows no users; they came with Redis 6",
     ),
-    **dict.fromkeys(
-        ("ERR unknown command", "ERR unknown subcommand"),
-        (InvalidSecretError, "the server lacks a command; a managed server's users are changed by an API of its own"),
-    ),
+    "ERR unknown ": (InvalidSecretError, "the server lacks a command; a managed one has an API of its own for users"),
     # A password that was to be taken away is gone already: then ACL SETUSER changes nothing at all.
     "ERR Error in ACL SETUSER modifier": (UnavailableError, "something else changed this user's passwords just now"),
 }
