@@ -94,8 +94,7 @@ class Secret:
     @property
     def keeps_password(self) -> bool:
         """Whether the password before goes on working when the user has changed it itself."""
-        chosen = self.settings.two_passwords
-        return chosen == RETAIN or (chosen != OFF and self.traits.holds_two)
+        return self.traits.holds_two or self.settings.two_passwords == RETAIN
 
     @property
     def alternates(self) -> bool:
@@ -128,6 +127,10 @@ class Secret:
         if settings.two_passwords == RETAIN and engine != "mysql":
             raise InvalidSecretError(
                 f"the tag 'rotation:two-passwords' may be 'retain' for MySQL alone, not for {engine}"
+            )
+        if settings.two_passwords == OFF and self.traits.holds_two:
+            raise InvalidSecretError(
+                f"the tag 'rotation:two-passwords' cannot be 'off' for {engine}; after a leak rotate twice"
             )
         if settings.reads and not self.traits.has_server:
             raise InvalidSecretError(f"the tag 'rotation:reads' needs an engine with a server, not {engine}")

@@ -90,8 +90,16 @@ class RedisWorld:
         assert let_in or "WRONGPASS" in client.stderr, client
         return let_in
 
+    def admin(self, user: Credentials) -> Credentials:
+        return self.user(f"admin-{secrets.token_hex(4)}")
+
+    def refused(self, username: str) -> int:
+        entries = [dict(zip(each[::2], each[1::2], strict=True)) for each in self.asked("ACL", "LOG", "1000")]
+        of_user = [each for each in entries if each[b"reason"] == b"auth" and each[b"username"] == username.encode()]
+        return sum(int(each[b"count"]) for each in of_user)
+
     def log(self) -> str:
-        return self.server.log() + repr([self.admin(*log) for log in _LOGS])
+        return self.server.log() + repr([self.asked(*log) for log in _LOGS])
 
     @contextmanager
     def session(self, credentials: Credentials) -> Iterator[Callable[[], object]]:
@@ -110,12 +118,12 @@ class RedisWorld:
             yield
             admin.config_set("maxclients", 1000)
 
-    def admin(self, *command: str) -> Any:
+    def asked(self, *command: str) -> Any:
         """The answer to a command of the user who may do everything."""
         with self.server.admin() as admin:
             return admin.execute_command(*command)
 
     def rules(self, user: str) -> str:
         """This user's line of ACL LIST, with everything that the server knows of it."""
-        lines: list[str] = [line.decode() for line in self.admin("ACL", "LIST")]
+        lines: list[str] = [line.decode() for line in self.asked("ACL", "LIST")]
         return next(line for line in lines if line.split(" ")[1] == user)

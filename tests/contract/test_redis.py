@@ -75,7 +75,7 @@ def sha256(credentials: Credentials) -> str:
 
 def add(world: RedisWorld, credentials: Credentials, *rules: str) -> Credentials:
     """The same user, with one more password or other rules."""
-    world.admin("ACL", "SETUSER", credentials.username, *(rules or [f">{credentials.password}"]))
+    world.asked("ACL", "SETUSER", credentials.username, *(rules or [f">{credentials.password}"]))
     return credentials
 
 
@@ -391,7 +391,7 @@ def test_a_user_who_does_not_exist_is_not_made(world: RedisWorld) -> None:
     with pytest.raises(InvalidSecretError, match="no user 'nobody'"):
         ENGINE.set_password(admin_of(world), nobody)
 
-    assert b"nobody" not in world.admin("ACL", "USERS")
+    assert b"nobody" not in world.asked("ACL", "USERS")
 
 
 @pytest.mark.parametrize("missing", LEAST)
@@ -426,8 +426,8 @@ def test_an_admin_needs_no_more_rights_than_the_user_itself(world: RedisWorld) -
 
 
 def test_reading_is_proven_by_key(world: RedisWorld) -> None:
-    world.admin("RPUSH", "app:list", "a value")
-    world.admin("SET", "app:text", "a value")
+    world.asked("RPUSH", "app:list", "a value")
+    world.asked("SET", "app:text", "a value")
     user = world.user(rules=("~app:*", "+@read"))
 
     ENGINE.verify(user, ["app:list", "app:text", "app:not there"])
@@ -437,7 +437,7 @@ def test_reading_is_proven_by_key(world: RedisWorld) -> None:
 
 @pytest.mark.parametrize("rules", [("~app:*", "+@write"), ("%W~app:*", "+@all")])
 def test_a_right_to_write_is_no_right_to_read(world: RedisWorld, rules: tuple[str, ...]) -> None:
-    world.admin("SET", "app:text", "a value")
+    world.asked("SET", "app:text", "a value")
 
     with pytest.raises(RightsDifferError, match="'app:text'"):
         ENGINE.verify(world.user(rules=rules), ["app:text"])
@@ -507,7 +507,7 @@ def test_a_server_that_says_later_is_unavailable(start: Start, settings: str, co
 
 def test_a_server_that_is_busy_with_a_script_is_unavailable(world: RedisWorld) -> None:
     user = world.user()
-    world.admin("CONFIG", "SET", "lua-time-limit", "1")
+    world.asked("CONFIG", "SET", "lua-time-limit", "1")
 
     def changes_for_ever() -> bool:
         ENGINE.set_password(user, user)
@@ -515,7 +515,7 @@ def test_a_server_that_is_busy_with_a_script_is_unavailable(world: RedisWorld) -
 
     def run_for_ever() -> None:
         with pytest.raises(redis.ResponseError, match="SCRIPT KILL"):
-            world.admin("EVAL", "while true do end", "0")
+            world.asked("EVAL", "while true do end", "0")
 
     with ThreadPoolExecutor() as pool:
         script = pool.submit(run_for_ever)
@@ -523,7 +523,7 @@ def test_a_server_that_is_busy_with_a_script_is_unavailable(world: RedisWorld) -
             with pytest.raises(UnavailableError, match="BUSY"):
                 until(changes_for_ever)
         finally:
-            world.admin("SCRIPT", "KILL")
+            world.asked("SCRIPT", "KILL")
         script.result()
 
 
