@@ -1,10 +1,15 @@
 """The TLS context of every engine: certificates are always verified."""
 
 import os
+import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from rotation.errors import InvalidSecretError
+
+type Address = tuple[str, int]
 
 # Amazon's certificate authorities for RDS and DocumentDB, packaged; see certificates/README.md for source and refresh.
 _AMAZON_BUNDLE = Path(__file__).parent.parent / "certificates" / "rds-global-bundle.pem"
@@ -23,3 +28,40 @@ def verified_context() -> ssl.SSLContext:
         except (ssl.SSLError, TypeError):
             raise InvalidSecretError("the stack's parameter for PRIVATE_CA holds no certificate as PEM text") from None
     return context
+
+
+def reach(
+    addresses: list[Address], context: ssl.SSLContext | None, timeout: float, greeted: Callable[[socket.socket], bool]
+) -> None:
+    """Connect to one of these servers, in TLS with `context`, and hang up: drivers hide why they cannot connect.
+
+    For protocols in which TLS begins with the first byte. `greeted` greets without TLS and without a secret, and says
+    whether a server of the expected kind answers: such a server speaks no TLS. Raises InvalidSecretError for it, else
+    ssl.SSLCertVerificationError or OSError, of the first server if none can be reached.
+    """
+    failures: list[Exception] = []
+    for address in addresses:
+        try:
+            with socket.create_connection(address, timeout) as plain:
+                return _shake_hands(plain, address, context, greeted)
+        except (OSError, InvalidSecretError) as failure:
+            failures.append(failure)
+    raise failures[0]
+
+
+def _shake_hands(
+    plain: socket.socket, address: Address, context: ssl.SSLContext | None, greeted: Callable[[socket.socket], bool]
+) -> None:
+    try:
+        if context:
+            context.wrap_socket(plain, server_hostname=address[0]).close()
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError as failure:
+        with suppress(OSError), socket.create_connection(address, plain.gettimeout()) as again:
+            if greeted(again):
+                raise InvalidSecretError(
+                    f"{address[0]}:{address[1]} does not speak TLS; turn it on there, "
+                    'or put "ssl": false into the secret to send passwords in the clear'
+                ) from None
+        raise ConnectionError(f"the connection ended before TLS began: {failure}") from None

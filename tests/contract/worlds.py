@@ -19,6 +19,7 @@ from rotation.model import Credentials
 from rotatorctl.local import servers
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.servers import PostgreSQL
+from tests.contract.mongo_world import MongoWorld
 from tests.contract.redis_world import RedisWorld
 
 
@@ -36,6 +37,15 @@ class World(Protocol):
 
     def takes(self, name: str) -> bool:
         """Whether the server takes this as the name of a user."""
+        ...
+
+    def takes_password(self, password: str) -> bool:
+        """Whether the server's clients can log in with this as a password."""
+        ...
+
+    @property
+    def logs_changes(self) -> bool:
+        """Whether the server's log names a user whose password was changed."""
         ...
 
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:
@@ -109,6 +119,13 @@ class PostgresWorld:
 
     def takes(self, name: str) -> bool:
         return len(name.encode()) <= 63
+
+    def takes_password(self, password: str) -> bool:
+        return True
+
+    @property
+    def logs_changes(self) -> bool:
+        return True
 
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:
         made = Credentials(
@@ -196,4 +213,8 @@ class PostgresWorld:
 
 # By the engine's name. Those that end a statement which waits for a lock stand in both.
 BLOCKING_WORLDS: dict[str, Callable[..., AbstractContextManager[BlockingWorld]]] = {"postgres": PostgresWorld.started}
-WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {**BLOCKING_WORLDS, "redis": RedisWorld.started}
+WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {
+    **BLOCKING_WORLDS,
+    "mongo": MongoWorld.started,
+    "redis": RedisWorld.started,
+}

@@ -13,6 +13,7 @@ REDIS = EngineTraits("redis", default_port=6379, default_dbname="0", holds_two=T
 ENGINES = {
     "postgres": POSTGRES,
     "aurora-postgresql": POSTGRES,
+    "mongo": EngineTraits("mongo", default_port=27017, default_dbname="admin", alternates=True, many_hosts=True),
     "redis": REDIS,
     "valkey": REDIS,
     "generic": EngineTraits("generic", default_port=0),

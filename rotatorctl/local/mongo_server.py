@@ -1,0 +1,164 @@
+"""A server that speaks MongoDB's protocol, on the loopback interface: SecantusDB, which is not MongoDB."""
+
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from pymongo import MongoClient
+
+from rotatorctl.local.certificates import CertificateAuthority, ServerCertificate
+from rotatorctl.local.servers import HOST, Account, ServerStartError, free_port
+
+ADMIN = "admin"
+DATABASE = "admin"
+# The set of one member that this server says it is.
+REPLICA_SET = "secantus"
+# SecantusDB's licence is the GPL, so it runs as a process of its own from an environment of its own.
+PYTHON = Path(__file__).parents[2] / ".venv-mongo" / "bin" / "python"
+# As `python -m secantus`, which has no option for this limit.
+_SECANTUS = """
+import functools, sys
+from secantus import cli
+cli.SecantusDBServer = functools.partial(cli.SecantusDBServer, max_connections=int(sys.argv.pop(1)))
+sys.exit(cli.main())
+"""
+_START_SECONDS = 30
+_STOP_SECONDS = 20
+
+
+@dataclass
+class MongoServer:
+    """A running SecantusDB with its data in a folder of its own, as a replica set of one member.
+
+    Its log holds neither log-ins nor commands. The administrator may arm MongoDB's failpoint `failCommand`.
+    `ca_pem` is the authority to trust, empty if the server speaks no TLS.
+    """
+
+    port: int
+    ca_pem: str
+    log_file: Path
+    admin_password: str = field(repr=False)
+    _options: list[str] = field(repr=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @classmethod
+    @contextmanager
+    def started(
+        cls,
+        *,
+        tls: bool = True,
+        authority: CertificateAuthority | None = None,
+        certificate: ServerCertificate | None = None,
+        max_connections: int = 100,
+    ) -> Iterator[Self]:
+        """A server that ends with the block, its folder with it.
+
+        With `tls` it takes connections inside TLS only, by `certificate` or by one that `authority` (else a new one)
+        makes for it; without, it speaks no TLS at all. Raises ServerStartError.
+        """
+        authority = authority or CertificateAuthority.made()
+        folder = Path(tempfile.mkdtemp(prefix="mongo-"))
+        try:
+            server = cls(
+                port=free_port(),
+                ca_pem=authority.pem if tls else "",
+                log_file=folder / "server.log",
+                admin_password=secrets.token_urlsafe(24),
+                _options=[str(max_connections), "--cache-size", "64M", "--enable-test-commands"],
+            )
+            server._options += ["--host", HOST, "--port", str(server.port), "--storage-path", str(folder / "data")]
+            server._make_admin()
+            server._options.append("--auth")
+            if tls:
+                server._require_tls(folder, certificate or authority.server_certificate())
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop()
+        finally:
+            shutil.rmtree(folder)
+
+    def start(self) -> None:
+        """Start it, again if it was stopped, on the same port; returns when it accepts log-ins."""
+        if not PYTHON.exists():
+            raise ServerStartError("SecantusDB is not installed in .venv-mongo; run `make setup`.")
+        began = self.log().count("listening on")
+        with self.log_file.open("ab") as log:
+            self._process = Account(None, None).started([PYTHON, "-c", _SECANTUS, *self._options], log)
+        deadline = time.monotonic() + _START_SECONDS
+        # Not asked by a log-in: the certificate may be one that no client trusts.
+        while self.log().count("listening on") == began:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ServerStartError(self.log())
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """A shutdown in order, as an outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            # It waits for its next connection before it ends; left alone, it gives that up after two seconds.
+            with suppress(OSError):
+                socket.create_connection((HOST, self.port), 1).close()
+            time.sleep(0.02)
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    @contextmanager
+    def connection(self, user: str, password: str, database: str = DATABASE) -> Iterator[MongoClient[dict[str, Any]]]:
+        """A client logged in as a user of this database. Raises what PyMongo raises."""
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as ca_file:
+            ca_file.write(self.ca_pem)
+            ca_file.flush()
+            trust = {"tls": True, "tlsCAFile": ca_file.name} if self.ca_pem else {}
+            with self._client(username=user, password=password, authSource=database, **trust) as client:
+                client.admin.command("ping")
+                yield client
+
+    @contextmanager
+    def admin(self) -> Iterator[MongoClient[dict[str, Any]]]:
+        """A client of the administrator."""
+        with self.connection(ADMIN, self.admin_password) as client:
+            yield client
+
+    def create_user(
+        self, name: str, password: str, database: str = DATABASE, roles: list[Mapping[str, str]] | None = None
+    ) -> None:
+        """A user who can log in, and can do what these roles allow."""
+        with self.admin() as client:
+            client[database].command("createUser", name, pwd=password, roles=roles or [])
+
+    def log(self) -> str:
+        """What the server has logged so far."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
+
+    def _make_admin(self) -> None:
+        # Without --auth, because a server without users has nobody who could make one.
+        self.start()
+        try:
+            with self._client() as client:
+                client.admin.command("createUser", ADMIN, pwd=self.admin_password, roles=["root"])
+        finally:
+            self.stop()
+
+    def _client(self, **options: Any) -> MongoClient[dict[str, Any]]:
+        return MongoClient(HOST, self.port, directConnection=True, serverMonitoringMode="poll", **options)
+
+    def _require_tls(self, folder: Path, certificate: ServerCertificate) -> None:
+        files = {"cert": certificate.certificate_pem, "key": certificate.key_pem}
+        for kind, pem in files.items():
+            file = Account(None, None).file(folder / f"server.{kind}", pem)
+            self._options += [f"--tls-{kind}-file", str(file)]

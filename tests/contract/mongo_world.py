@@ -1,0 +1,145 @@
+"""The world of the engine `mongo`: SecantusDB, seen by a PyMongo of another environment."""
+
+import json
+import secrets
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from pymongo.saslprep import saslprep
+
+from rotation.model import Credentials
+from rotatorctl.local.certificates import CertificateAuthority
+from rotatorctl.local.mongo_server import DATABASE, PYTHON, MongoServer
+from rotatorctl.local.servers import HOST
+
+CLIENT = """
+import json, sys
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+with MongoClient(**json.load(sys.stdin)) as client:
+    try:
+        client.admin.command("ping")
+    except OperationFailure as refusal:
+        if refusal.code != 18:
+            raise
+        sys.exit("refused")
+"""
+# The right to change one's own password is no part of MongoDB's roles for applications.
+SELF_CHANGER = {"role": "changesOwnPassword", "db": DATABASE}
+
+
+@dataclass(frozen=True)
+class MongoWorld:
+    """SecantusDB; the other client is a MongoClient with nothing but what its user would write."""
+
+    server: MongoServer
+    ca_file: Path
+
+    @classmethod
+    @contextmanager
+    def started(cls, *, tls: bool = True, expired: bool = False) -> Iterator[Self]:
+        authority = CertificateAuthority.made()
+        certificate = authority.server_certificate(expired=expired)
+        with (
+            TemporaryDirectory() as folder,
+            MongoServer.started(tls=tls, authority=authority, certificate=certificate, max_connections=30) as server,
+        ):
+            ca_file = Path(folder, "ca.pem")
+            ca_file.write_text(server.ca_pem)
+            world = cls(server, ca_file)
+            if not expired:
+                own = {"resource": {"db": DATABASE, "collection": ""}, "actions": ["changeOwnPassword"]}
+                world.run(DATABASE, createRole=SELF_CHANGER["role"], privileges=[own], roles=[])
+            yield world
+
+    @property
+    def ca_pem(self) -> str:
+        return self.server.ca_pem
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def takes(self, name: str) -> bool:
+        """SecantusDB does not read back how SCRAM writes a comma and an equals sign (RFC 5802); MongoDB does."""
+        return not {",", "="} & set(name)
+
+    def takes_password(self, password: str) -> bool:
+        try:
+            saslprep(password)
+        except (ValueError, IndexError):
+            return False
+        return True
+
+    @property
+    def logs_changes(self) -> bool:
+        return False
+
+    def user(self, name: str | None = None, password: str | None = None) -> Credentials:
+        return self.user_of(DATABASE, SELF_CHANGER, name=name, password=password)
+
+    def user_of(
+        self,
+        database: str,
+        *roles: Mapping[str, str],
+        name: str | None = None,
+        password: str | None = None,
+        **given: Any,
+    ) -> Credentials:
+        """A new user of this database with these roles and fields."""
+        made = Credentials(
+            username=name or f"user-{secrets.token_hex(4)}",
+            password=password or f"old-{secrets.token_urlsafe(16)}",
+            host=HOST,
+            port=self.port,
+            dbname=database,
+            ssl=bool(self.ca_pem),
+        )
+        self.run(database, createUser=made.username, pwd=made.password, roles=list(roles), **given)
+        return made
+
+    def logs_in(self, credentials: Credentials) -> bool:
+        told = {"username": credentials.username, "password": credentials.password, "authSource": credentials.dbname}
+        server = {"host": credentials.host, "port": credentials.port, "directConnection": True}
+        tls = {"tls": True, "tlsCAFile": str(self.ca_file)} if credentials.ssl else {}
+        client = subprocess.run(
+            [PYTHON, "-c", CLIENT],
+            input=json.dumps({**told, **server, **tls}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert client.returncode == 0 or client.stderr == "refused\n", client.stderr
+        return client.returncode == 0
+
+    def log(self) -> str:
+        return self.server.log()
+
+    @contextmanager
+    def session(self, credentials: Credentials) -> Iterator[Callable[[], object]]:
+        with self.server.connection(credentials.username, credentials.password, credentials.dbname) as client:
+            yield lambda: client.admin.command("ping")
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        context = ssl.create_default_context(cadata=self.ca_pem)
+        with ExitStack() as taken:
+            try:
+                while True:
+                    plain = taken.enter_context(socket.create_connection((HOST, self.port), 5))
+                    taken.enter_context(context.wrap_socket(plain, server_hostname=HOST))
+            except (ConnectionError, ssl.SSLEOFError):
+                pass
+            yield
+
+    def run(self, database: str, **command: Any) -> dict[str, Any]:
+        """The answer to a command of the administrator; its first key is the command's name."""
+        with self.server.admin() as client:
+            return client[database].command(command)
