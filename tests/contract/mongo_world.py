@@ -105,9 +105,10 @@ class MongoWorld:
         self.run(database, createUser=made.username, pwd=made.password, roles=list(roles), **given)
         return made
 
-    def logs_in(self, credentials: Credentials) -> bool:
+    def logs_in(self, credentials: Credentials, mechanism: str = "DEFAULT") -> bool:
         told = {"username": credentials.username, "password": credentials.password, "authSource": credentials.dbname}
         server = {"host": credentials.host, "port": credentials.port, "directConnection": True}
+        server["authMechanism"] = mechanism
         tls = {"tls": True, "tlsCAFile": str(self.ca_file)} if credentials.ssl else {}
         client = subprocess.run(
             [PYTHON, "-c", CLIENT],
@@ -138,6 +139,19 @@ class MongoWorld:
             except (ConnectionError, ssl.SSLEOFError):
                 pass
             yield
+
+    @contextmanager
+    def failing(self, command: str, **failure: Any) -> Iterator[None]:
+        """The engine's next command of this name fails in this way; other clients' do not.
+
+        Source: https://github.com/mongodb/mongo/wiki/The-%22failCommand%22-fail-point
+        """
+        data = {"failCommands": [command], "appName": "secret rotation", **failure}
+        self.run("admin", configureFailPoint="failCommand", mode={"times": 1}, data=data)
+        try:
+            yield
+        finally:
+            self.run("admin", configureFailPoint="failCommand", mode="off")
 
     def run(self, database: str, **command: Any) -> dict[str, Any]:
         """The answer to a command of the administrator; its first key is the command's name."""

@@ -1,9 +1,9 @@
-"""Engine `mongo`: MongoDB 4.4 and later and Amazon DocumentDB 5.0 and later, by PyMongo.
+"""Engine `mongo`: MongoDB from 4.4 and Amazon DocumentDB from 5.0 on, by PyMongo.
 
-Tried against SecantusDB, which speaks MongoDB's protocol. What is said here of MongoDB and DocumentDB themselves comes
-from their documentation and was not run against them.
+Tried against SecantusDB, which speaks MongoDB's protocol. What is said of the two themselves was not run against them.
 """
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -154,9 +154,9 @@ def _login(credentials: Credentials) -> Iterator[Client]:
 
 
 def _addresses(credentials: Credentials) -> list[tuple[str, int]]:
-    host, port = credentials.host, credentials.port
-    listed = f"[{host}]" if host.count(":") > 1 and "[" not in host else host
-    return [(name, int(own or port)) for name, own in split_hosts(listed, port)]
+    host = credentials.host
+    listed = f"[{host}]" if host.count(":") > 1 and not {",", "["} & set(host) else host
+    return [(name, int(port or 0)) for name, port in split_hosts(listed, credentials.port)]
 
 
 def _client(credentials: Credentials) -> Client:
@@ -204,7 +204,7 @@ def _translated(where: str) -> Iterator[None]:
 
 def _text(error: Exception) -> str:
     """What the driver says, without the answer and the topology that it adds in full."""
-    return str(error).partition(", full error: ")[0].partition(", Timeout: ")[0]
+    return re.split(r", full error: |, Timeout: | \(configured timeouts: ", str(error))[0]
 
 
 ENGINE = Mongo
