@@ -326,6 +326,18 @@ def test_a_change_that_no_majority_has_confirmed_is_not_known_to_last(world: Mon
     assert world.logs_in(new)
 
 
+def test_the_server_itself_ends_what_takes_too_long(world: MongoWorld) -> None:
+    """This failpoint ends every command that asks for a limit, and no other, as if its time was over."""
+    user = world.user()
+
+    world.run("admin", configureFailPoint="maxTimeAlwaysTimeOut", mode="alwaysOn")
+    try:
+        with pytest.raises(UnavailableError, match="time limit"):
+            ENGINE.verify(user)
+    finally:
+        world.run("admin", configureFailPoint="maxTimeAlwaysTimeOut", mode="off")
+
+
 # NotWritablePrimary, NotPrimaryNoSecondaryOk, InterruptedAtShutdown, InterruptedDueToReplStateChange,
 # ShutdownInProgress, PrimarySteppedDown, MaxTimeMSExpired, Interrupted.
 @pytest.mark.parametrize("code", [10107, 13435, 11600, 11602, 91, 189, 50, 11601])
