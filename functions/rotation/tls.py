@@ -1,4 +1,4 @@
-"""The TLS context of every engine: certificates are always verified."""
+"""The TLS of every engine: certificates are always verified."""
 
 import os
 import socket
