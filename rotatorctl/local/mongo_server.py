@@ -23,9 +23,19 @@ REPLICA_SET = "secantus"
 # SecantusDB's licence is the GPL, so it runs as a process of its own from an environment of its own.
 PYTHON = Path(__file__).parents[2] / ".venv-mongo" / "bin" / "python"
 # As `python -m secantus`, which has no option for this limit.
+# Its log has no line for a log-in that it refuses; this adds one.
 _SECANTUS = """
 import functools, sys
-from secantus import cli
+from secantus import cli, commands
+def logged(answer):
+    def proof(state, payload):
+        try:
+            return answer(state, payload)
+        except commands.AuthError:
+            print("refused the log-in of", repr(state.username), file=sys.stderr, flush=True)
+            raise
+    return proof
+commands.continue_scram = logged(commands.continue_scram)
 cli.SecantusDBServer = functools.partial(cli.SecantusDBServer, max_connections=int(sys.argv.pop(1)))
 sys.exit(cli.main())
 """
@@ -36,7 +46,7 @@ _START_SECONDS = 30
 class MongoServer:
     """A running SecantusDB with its data in a folder of its own, as a replica set of one member.
 
-    Its log holds neither log-ins nor commands. The administrator may arm MongoDB's failpoint `failCommand`.
+    Its log holds the log-ins that it refused, and no commands. The administrator may arm MongoDB's failpoint `failCommand`.
     `ca_pem` is the authority to trust, empty if the server speaks no TLS.
     """
 

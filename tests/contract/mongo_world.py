@@ -34,6 +34,11 @@ with MongoClient(**json.load(sys.stdin)) as client:
 # The right to change one's own password is no part of MongoDB's roles for applications.
 SELF_CHANGER = {"role": "changesOwnPassword", "db": DATABASE}
 
+# What an administrator needs who sets passwords and clones users, wherever these are defined. "changeOwnPassword" is
+# here because SecantusDB asks it of whoever changes any password; MongoDB asks "changePassword".
+ADMIN_ACTIONS = ["viewUser", "createUser", "changePassword", "changeCustomData", "setAuthenticationRestriction"]
+ADMIN_ACTIONS += ["grantRole", "revokeRole", "changeOwnPassword"]
+
 
 @dataclass(frozen=True)
 class MongoWorld:
@@ -104,6 +109,15 @@ class MongoWorld:
         )
         self.run(database, createUser=made.username, pwd=made.password, roles=list(roles), **given)
         return made
+
+    def admin(self, user: Credentials) -> Credentials:
+        name = f"rotator-{secrets.token_hex(4)}"
+        everywhere = {"resource": {"db": "", "collection": ""}, "actions": ADMIN_ACTIONS}
+        self.run("admin", createRole=name, privileges=[everywhere], roles=[])
+        return self.user_of("admin", {"role": name, "db": "admin"}, name=f"admin-{secrets.token_hex(4)}")
+
+    def refused(self, username: str) -> int:
+        return self.server.log().count(f"refused the log-in of {username!r}\n")
 
     def logs_in(self, credentials: Credentials, mechanism: str = "DEFAULT") -> bool:
         told = {"username": credentials.username, "password": credentials.password, "authSource": credentials.dbname}

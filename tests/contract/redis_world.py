@@ -67,6 +67,13 @@ class RedisWorld:
     def takes(self, name: str) -> bool:
         return not set(name) & set("\0\t\n\v\f\r ")
 
+    def takes_password(self, password: str) -> bool:
+        return True
+
+    @property
+    def logs_changes(self) -> bool:
+        return True
+
     def user(self, name: str | None = None, password: str | None = None, rules: tuple[str, ...] = LEAST) -> Credentials:
         made = Credentials(
             username=name or f"user-{secrets.token_hex(4)}",

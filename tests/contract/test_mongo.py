@@ -26,16 +26,12 @@ from rotation.errors import (
 from rotation.model import Credentials
 from rotatorctl.local.mongo_server import REPLICA_SET
 from rotatorctl.local.servers import free_port
-from tests.contract.mongo_world import MongoWorld
+from tests.contract.mongo_world import ADMIN_ACTIONS, MongoWorld
 from tests.contract.test_engines import next_of, until
 
 ENGINE = Mongo()
 READ_SHOP, READ_LOGS = {"role": "read", "db": "shop"}, {"role": "read", "db": "logs"}
 WRITE_SHOP = {"role": "readWrite", "db": "shop"}
-# What an administrator needs who sets passwords and clones users, wherever these are defined. "changeOwnPassword" is
-# here because SecantusDB asks it of whoever changes any password; MongoDB asks "changePassword".
-ACTIONS = ["viewUser", "createUser", "changePassword", "changeCustomData", "setAuthenticationRestriction"]
-ACTIONS += ["grantRole", "revokeRole", "changeOwnPassword"]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +52,7 @@ def world(running: MongoWorld, monkeypatch: pytest.MonkeyPatch) -> MongoWorld:
 @pytest.fixture
 def admin(world: MongoWorld) -> Credentials:
     """An administrator in a database of its own."""
-    return administrator(world, *ACTIONS)
+    return administrator(world, *ADMIN_ACTIONS)
 
 
 def administrator(world: MongoWorld, *actions: str) -> Credentials:
@@ -225,7 +221,7 @@ def test_a_user_that_does_not_exist_gets_no_password(world: MongoWorld, admin: C
 
 @pytest.mark.parametrize("lacking", ["viewUser", "createUser"])
 def test_an_administrator_without_one_of_these_actions_clones_nobody(world: MongoWorld, lacking: str) -> None:
-    less = administrator(world, *(action for action in ACTIONS if action != lacking))
+    less = administrator(world, *(action for action in ADMIN_ACTIONS if action != lacking))
     source = world.user_of("shop", READ_SHOP)
 
     with pytest.raises(RightsDifferError, match=lacking):

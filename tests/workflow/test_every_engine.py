@@ -37,6 +37,9 @@ CASES = (
     Case("postgres", SINGLE),
     Case("postgres", BY_ADMIN),
     Case("postgres", ALTERNATING, overlap=True),
+    Case("mongo", SINGLE),
+    Case("mongo", BY_ADMIN),
+    Case("mongo", ALTERNATING, overlap=True),
     Case("redis", SINGLE, overlap=True),
     Case("redis", BY_ADMIN, overlap=True),
 )
