@@ -7,7 +7,7 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -18,6 +18,7 @@ from rotation.model import Credentials
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.mongo_server import DATABASE, PYTHON, MongoServer
 from rotatorctl.local.servers import HOST
+from tests.contract.rights import mongo_commands
 
 CLIENT = """
 import json, sys
@@ -31,13 +32,9 @@ with MongoClient(**json.load(sys.stdin)) as client:
             raise
         sys.exit("refused")
 """
+_OWN, _ = mongo_commands("mongo itself", {"shop": DATABASE})
 # The right to change one's own password is no part of MongoDB's roles for applications.
-SELF_CHANGER = {"role": "changesOwnPassword", "db": DATABASE}
-
-# What an administrator needs who sets passwords and clones users, wherever these are defined. "changeOwnPassword" is
-# here because SecantusDB asks it of whoever changes any password; MongoDB asks "changePassword".
-ADMIN_ACTIONS = ["viewUser", "createUser", "changePassword", "changeCustomData", "setAuthenticationRestriction"]
-ADMIN_ACTIONS += ["grantRole", "revokeRole", "changeOwnPassword"]
+SELF_CHANGER = {"role": _OWN["createRole"], "db": DATABASE}
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,7 @@ class MongoWorld:
             ca_file.write_text(server.ca_pem)
             world = cls(server, ca_file)
             if not expired:
-                own = {"resource": {"db": DATABASE, "collection": ""}, "actions": ["changeOwnPassword"]}
-                world.run(DATABASE, createRole=SELF_CHANGER["role"], privileges=[own], roles=[])
+                world.run(DATABASE, **_OWN)
             yield world
 
     @property
@@ -111,10 +107,13 @@ class MongoWorld:
         return made
 
     def admin(self, user: Credentials) -> Credentials:
-        name = f"rotator-{secrets.token_hex(4)}"
-        everywhere = {"resource": {"db": "", "collection": ""}, "actions": ADMIN_ACTIONS}
-        self.run("admin", createRole=name, privileges=[everywhere], roles=[])
-        return self.user_of("admin", {"role": name, "db": "admin"}, name=f"admin-{secrets.token_hex(4)}")
+        name, password = f"admin-{secrets.token_hex(4)}", f"its-{secrets.token_urlsafe(16)}"
+        role, made = mongo_commands("mongo admin", {"rotator": name, "…": password})
+        # SecantusDB asks "changeOwnPassword" of whoever changes any password; MongoDB asks "changePassword".
+        role["privileges"][0]["actions"].append("changeOwnPassword")
+        self.run("admin", **role)
+        self.run("admin", **made)
+        return replace(user, username=name, password=password, dbname="admin")
 
     def refused(self, username: str) -> int:
         return self.server.log().count(f"refused the log-in of {username!r}\n")

@@ -5,7 +5,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -14,9 +14,10 @@ from rotation.model import Credentials
 from rotatorctl.local import servers
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.redis_server import RedisServer, UsersIn
+from tests.contract.rights import least_rights
 
 # What a user needs to change its own password where the server has an ACL file.
-LEAST = ("+acl|getuser", "+acl|setuser", "+acl|save")
+LEAST = tuple(least_rights("redis itself", {})[0].split(" ")[3:])
 # The servers' own log holds no commands; these are asked of it, each command with what the server does not redact.
 _LOGS = (("SLOWLOG", "GET", "-1"), ("ACL", "LOG", "1000"))
 _EVERY_COMMAND = "slowlog-log-slower-than 0\nslowlog-max-len 100000\n"
@@ -98,7 +99,10 @@ class RedisWorld:
         return let_in
 
     def admin(self, user: Credentials) -> Credentials:
-        return self.user(f"admin-{secrets.token_hex(4)}")
+        admin = replace(user, username=f"admin-{secrets.token_hex(4)}", password=f"its-{secrets.token_urlsafe(16)}")
+        for line in least_rights("redis admin", {"rotator": admin.username, "…": admin.password}):
+            self.asked(*line.split(" "))
+        return admin
 
     def refused(self, username: str) -> int:
         entries = [dict(zip(each[::2], each[1::2], strict=True)) for each in self.asked("ACL", "LOG", "1000")]

@@ -26,10 +26,13 @@ from rotation.errors import (
 from rotation.model import Credentials
 from rotatorctl.local.mongo_server import REPLICA_SET
 from rotatorctl.local.servers import free_port
-from tests.contract.mongo_world import ADMIN_ACTIONS, MongoWorld
+from tests.contract.mongo_world import MongoWorld
+from tests.contract.rights import mongo_commands
 from tests.contract.test_engines import next_of, until
 
 ENGINE = Mongo()
+_ROLE, _ = mongo_commands("mongo admin", {})
+ADMIN_ACTIONS = [*_ROLE["privileges"][0]["actions"], "changeOwnPassword"]
 READ_SHOP, READ_LOGS = {"role": "read", "db": "shop"}, {"role": "read", "db": "logs"}
 WRITE_SHOP = {"role": "readWrite", "db": "shop"}
 

@@ -8,7 +8,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, Self
@@ -21,6 +21,7 @@ from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.servers import PostgreSQL
 from tests.contract.mongo_world import MongoWorld
 from tests.contract.redis_world import RedisWorld
+from tests.contract.rights import least_rights
 
 
 class World(Protocol):
@@ -150,9 +151,9 @@ class PostgresWorld:
         return client.returncode == 0
 
     def admin(self, user: Credentials) -> Credentials:
-        admin = self.user(f"admin-{secrets.token_hex(4)}")
-        name = pg.identifier(admin.username)
-        self.sql(f"ALTER ROLE {name} CREATEROLE", f"GRANT {pg.identifier(user.username)} TO {name} WITH ADMIN OPTION")
+        admin = replace(user, username=f"admin-{secrets.token_hex(4)}", password=f"its-{secrets.token_urlsafe(16)}")
+        names = {'"app"': pg.identifier(user.username), '"rotator"': pg.identifier(admin.username)}
+        self.sql(*least_rights("postgres admin", names | {"'…'": pg.literal(admin.password)}))
         return admin
 
     def refused(self, username: str) -> int:
