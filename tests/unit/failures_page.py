@@ -34,7 +34,7 @@ _REJECTED = Failure(
 _REFUSED = Failure(
     "SetSecret",
     "LoginRefusedError",
-    "none of the secret's versions AWSCURRENT, AWSPENDING, AWSPREVIOUS logs in: user 'orders' at db.example:5432: "
+    "neither AWSCURRENT nor AWSPREVIOUS logs in: user 'orders' at db.example:5432: "
     'password authentication failed for user "orders" (SQLSTATE 28P01)',
 )
 _DENIED = Failure(
@@ -88,7 +88,7 @@ _WORKING = Finding(
     current_version=_OLD_VERSION,
     working_version=TOKEN,
 )
-_NOBODY = Finding(NEEDS_A_PERSON, NONE, "AWSCURRENT, AWSPENDING and AWSPREVIOUS are all refused", _ACCOUNT)
+_NOBODY = Finding(NEEDS_A_PERSON, NONE, "SetSecret was refused with every one that may be live", _ACCOUNT)
 _NOT_TRIED = Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {_DENIED.reason}")
 
 EXAMPLES: dict[str, Callable[[], str]] = {

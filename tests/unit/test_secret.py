@@ -114,12 +114,12 @@ def test_a_secret_that_names_no_engine_is_told_how_to_name_one(absent: str | Non
         assert message.startswith("the secret names no engine")
         assert "aws secretsmanager tag-resource" in message
         assert "Key=rotation:engine" in message
-        assert message.endswith("engines: aurora-postgresql, generic, postgres")
+        assert message.endswith("engines: aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey")
 
 
 @pytest.mark.parametrize("engine", ["cassandra", "POSTGRES", " postgres", 7, ["postgres"], {"is": "postgres"}])
 def test_an_unknown_engine_is_named_with_those_that_are_known(engine: Any) -> None:
-    expected = f"unknown engine {engine!r}; this rotator knows aurora-postgresql, generic, postgres"
+    expected = f"unknown engine {engine!r}; this rotator knows aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey"
 
     assert refusal(FIELDS | {"engine": engine}) == expected
 

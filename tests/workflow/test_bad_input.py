@@ -87,7 +87,7 @@ def nothing_changes(world: World) -> Iterator[None]:
 NO_TEXT = "the secret's JSON needs the key '{}' with a text that is not empty"
 NO_HOST = "the secret's key 'host' is neither a host name nor an IP address"
 NO_PORT = "the secret's key 'port' is not a number from 1 to 65535"
-KNOWN = "this rotator knows aurora-postgresql, generic, postgres"
+KNOWN = "this rotator knows aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey"
 
 # The secret's value (a dictionary: what differs from a good one), and the words that name what is wrong.
 VALUES: dict[str, tuple[dict[str, Any] | str | bytes, str]] = {
