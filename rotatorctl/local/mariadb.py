@@ -183,12 +183,13 @@ class MariaDB:
         ]
 
     def _secured(self) -> Path:
-        """The statements of the first start: a new MariaDB has administrators without a password, from several hosts."""
+        """The statements of the first start: a new MariaDB has administrators without a password."""
         hashed = _hashed(self.admin_password)
         return self._account.file(
             self.folder / "first.sql",
             f"DELETE FROM mysql.global_priv WHERE Host <> '{HOST}' AND User <> 'mariadb.sys';\n"
-            "DELETE FROM mysql.proxies_priv;\n"
+            "DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost';\n"
+            f"UPDATE mysql.proxies_priv SET Host = '{HOST}';\n"
             "FLUSH PRIVILEGES;\n"
             f"ALTER USER {ADMIN}@'{HOST}' IDENTIFIED VIA mysql_native_password USING '{hashed}';\n",
         )

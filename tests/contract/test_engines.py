@@ -339,7 +339,10 @@ def test_a_server_that_closes_the_connection_at_once_is_unavailable_and_not_with
 ) -> None:
     user = world.user()
 
-    with answering(lambda client: client.recv(1)) as port, pytest.raises(UnavailableError) as error:
+    with (
+        answering(lambda client: world.speaks_first or client.recv(1)) as port,
+        pytest.raises(UnavailableError) as error,
+    ):
         engine.verify(replace(user, port=port))
 
     assert "TLS;" not in str(error.value)
@@ -358,7 +361,8 @@ def test_what_is_no_session_of_this_engine_is_unavailable(world: World, engine: 
     user = world.user()
 
     def talk(client: socket.socket) -> None:
-        client.recv(1)
+        if not world.speaks_first:
+            client.recv(1)
         client.sendall(banner)
 
     with answering(talk) as port, pytest.raises(UnavailableError):
@@ -426,7 +430,7 @@ def test_without_tls_nothing_is_sent_unless_the_secret_says_so(without_tls: Worl
     engine.set_password(replace(user, ssl=False), replace(new, ssl=False))
 
     assert without_tls.logs_in(new)
-    assert "authentication failed" not in without_tls.log()
+    assert without_tls.refusal not in without_tls.log()
 
 
 def test_no_error_quotes_a_password(world: World, engine: Engine) -> None:

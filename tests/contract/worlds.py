@@ -20,6 +20,7 @@ from rotatorctl.local import servers
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.servers import PostgreSQL
 from tests.contract.mongo_world import MongoWorld
+from tests.contract.mysql_world import MySQLWorld
 from tests.contract.redis_world import RedisWorld
 from tests.contract.rights import least_rights
 
@@ -77,6 +78,16 @@ class World(Protocol):
         """While the block lasts, the server takes no further connection."""
         ...
 
+    @property
+    def refusal(self) -> str:
+        """How the server's log begins to tell that it refused a log-in."""
+        ...
+
+    @property
+    def speaks_first(self) -> bool:
+        """Whether the server greets a client that has said nothing yet."""
+        ...
+
 
 class BlockingWorld(World, Protocol):
     """A server in which a statement can be made to wait for a lock, and which ends it after a time."""
@@ -96,6 +107,8 @@ class PostgresWorld:
 
     server: PostgreSQL
     ca_file: Path
+    refusal = "password authentication failed"
+    speaks_first = False
 
     @classmethod
     @contextmanager
@@ -213,7 +226,10 @@ class PostgresWorld:
 
 
 # By the engine's name. Those that end a statement which waits for a lock stand in both.
-BLOCKING_WORLDS: dict[str, Callable[..., AbstractContextManager[BlockingWorld]]] = {"postgres": PostgresWorld.started}
+BLOCKING_WORLDS: dict[str, Callable[..., AbstractContextManager[BlockingWorld]]] = {
+    "postgres": PostgresWorld.started,
+    "mariadb": MySQLWorld.started,
+}
 WORLDS: dict[str, Callable[..., AbstractContextManager[World]]] = {
     **BLOCKING_WORLDS,
     "mongo": MongoWorld.started,

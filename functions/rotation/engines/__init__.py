@@ -9,10 +9,14 @@ from rotation.secret import EngineTraits
 POSTGRES = EngineTraits("postgres", default_port=5432, default_dbname="postgres", alternates=True, longest_name=63)
 # Of the 16 databases of a Redis the first, in which a session begins.
 REDIS = EngineTraits("redis", default_port=6379, default_dbname="0", holds_two=True)
+MYSQL = EngineTraits("mysql", default_port=3306, alternates=True)
 
 ENGINES = {
     "postgres": POSTGRES,
     "aurora-postgresql": POSTGRES,
+    "mysql": MYSQL,
+    "mariadb": MYSQL,
+    "aurora-mysql": MYSQL,
     "mongo": EngineTraits("mongo", default_port=27017, default_dbname="admin", alternates=True, many_hosts=True),
     "redis": REDIS,
     "valkey": REDIS,
