@@ -186,7 +186,7 @@ def _translated(credentials: Credentials, meanings: Mapping[int, type[RotationEr
 
 
 def _ours(error: pymysql.MySQLError, where: str, meanings: Mapping[int, type[RotationError]]) -> Exception:
-    number, text = (*error.args, "")[:2]
+    number, text = (*error.args, "", "")[:2]
     cause = getattr(error, "original_exception", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return InvalidSecretError(f"{where}: the server's certificate is not trusted: {cause.verify_message}")

@@ -66,11 +66,11 @@ def hashed(password: str) -> str:
 def locked(server: Server, seconds: int, *names: str) -> Iterator[None]:
     """No other call of this engine changes these users meanwhile. The server unlocks when the session ends.
 
-    Raises UnavailableError if another call holds one of them for so many seconds.
+    Raises UnavailableError if another call holds one of them too long for a statement of so many seconds.
     """
     for name in sorted(names):
         lock = "rotation " + hashlib.sha256(name.encode()).hexdigest()[:32]
-        [[taken]] = server.run(f"SELECT GET_LOCK('{lock}', {seconds})")
+        [[taken]] = server.run(f"SELECT GET_LOCK('{lock}', {max(seconds - 1, 0)})")
         if not taken:
             raise UnavailableError(f"another call changes user {name!r} at this moment")
     yield
@@ -97,12 +97,16 @@ def _methods(stored: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def set_own_password(server: Server, target: Credentials) -> None:
-    """On MariaDB, as the user itself. It cannot take away a second password, so with one nothing is changed."""
+    """On MariaDB, as the user itself.
+
+    SET PASSWORD changes one way to log in and leaves the others, and may do so and answer with an error all the same,
+    so where there are several nothing is changed.
+    """
     [[created]] = server.run("SHOW CREATE USER")
-    if re.sub(QUOTED, "", created).count(_NATIVE) > 1:
+    if " OR " in re.sub(QUOTED, "", created):
         raise RightsDifferError(
-            f"{target} has two passwords, and MariaDB lets only an administrator take one away: rotate it with an "
-            "admin secret, or give it one password by ALTER USER"
+            f"{target} has a second password or another second way to log in, and on MariaDB only an administrator can "
+            "take it away: rotate it with an admin secret, or give it one password by ALTER USER"
         )
     judged(server, lambda words: f"SET PASSWORD = {words(target.password)}")
 
