@@ -14,7 +14,7 @@ import pytest
 
 from rotation.engines import mysql, mysql_users
 from rotation.engines.mysql import MySQL
-from rotation.engines.mysql_grants import literal
+from rotation.engines.mysql_grants import literal, rights
 from rotation.errors import (
     InvalidSecretError,
     LoginRefusedError,
@@ -645,18 +645,38 @@ def test_a_clone_that_was_left_half_made_is_completed(world: MySQLWorld, half: s
     assert "DEFAULT ROLE `reader`" in ENGINE.rights(clone)
 
 
-def test_a_clone_is_closed_until_it_has_its_rights(world: MySQLWorld, admin: Credentials) -> None:
-    """The administrator may make users and see them, and may not give them what they need."""
+@pytest.mark.usefixtures("objects")
+@pytest.mark.parametrize(
+    "right", ["SELECT ON shop.*", "RELOAD ON *.*", "INSERT ON shop.orders", "reader", "PROXY ON x"]
+)
+def test_an_administrator_who_may_not_give_a_right_lacks_it_and_the_clone_stays_closed(
+    world: MySQLWorld, admin: Credentials, right: str
+) -> None:
     app = world.user()
     clone = clone_of(app)
-    grant(world, app, ["SELECT ON shop.*"])
+    grant(world, app, [right])
     world.sql(f"GRANT SELECT ON mysql.* TO {account(admin)}")
 
-    with pytest.raises(RightsDifferError, match="Access denied"):
+    with pytest.raises(RightsDifferError, match="denied"):
         ENGINE.clone_user(admin, app, clone)
 
     with pytest.raises(LoginRefusedError, match="locked"):
         ENGINE.verify(clone)
+
+
+@pytest.mark.usefixtures("objects")
+def test_least_rights_to_clone_a_user_with_a_role(world: MySQLWorld, cloner: Credentials) -> None:
+    app = world.user()
+    clone = clone_of(app)
+    grant(world, app, ["reader"])
+    world.sql(f"GRANT reader TO {account(cloner)} WITH ADMIN OPTION")
+    ENGINE.clone_user(cloner, app, clone)
+    assert ENGINE.rights(clone) == {"ROLE `reader`"}
+
+    world.sql(f"SET DEFAULT ROLE reader FOR {account(app)}", f"GRANT UPDATE ON mysql.* TO {account(cloner)}")
+    ENGINE.clone_user(cloner, app, clone)
+
+    assert ENGINE.rights(clone) == {"ROLE `reader`", "DEFAULT ROLE `reader`", "SELECT ON `shop`.`orders`"}
 
 
 def test_a_password_that_a_policy_refuses_makes_no_clone(world: MySQLWorld, cloner: Credentials) -> None:
@@ -786,6 +806,31 @@ def test_rights_of_the_role_that_is_active_count_too(world: MySQLWorld) -> None:
     world.sql(f"SET DEFAULT ROLE reader FOR {account(app)}")
 
     assert ENGINE.rights(app) == {"ROLE `reader`", "DEFAULT ROLE `reader`", "SELECT ON `shop`.`orders`"}
+
+
+# As MySQL 8 states them: https://dev.mysql.com/doc/refman/8.0/en/show-grants.html (no server at hand).
+AS_MYSQL_STATES = {
+    "GRANT SELECT, BINLOG MONITOR ON *.* TO `u`@`%` WITH GRANT OPTION": {
+        "SELECT ON *.*",
+        "BINLOG MONITOR ON *.*",
+        "GRANT OPTION ON *.*",
+    },
+    "GRANT BACKUP_ADMIN,XA_RECOVER_ADMIN ON *.* TO `u`@`%`": {"BACKUP_ADMIN ON *.*", "XA_RECOVER_ADMIN ON *.*"},
+    "GRANT `r1`@`%`,`r2`@`local``host` TO `u`@`%`": {"ROLE `r1`@`%`", "ROLE `r2`@`local``host`"},
+    "GRANT SELECT (`a`, `b`) ON `db`.`t` TO `u`@`%`": {"SELECT (`a`) ON `db`.`t`", "SELECT (`b`) ON `db`.`t`"},
+    "GRANT PROXY ON ``@`` TO `u`@`%` WITH GRANT OPTION": {"PROXY WITH GRANT OPTION ON ``@``"},
+    "GRANT USAGE ON *.* TO `u`@`%`": set(),
+}
+
+
+@pytest.mark.parametrize("line", AS_MYSQL_STATES)
+def test_rights_are_read_as_mysql_states_them(line: str) -> None:
+    assert {str(right) for right in rights([line])} == AS_MYSQL_STATES[line]
+
+
+def test_a_right_that_cannot_be_granted_again_is_named() -> None:
+    with pytest.raises(InvalidSecretError, match="'REVOKE SELECT ON `mysql"):
+        rights(["REVOKE SELECT ON `mysql`.* FROM `u`@`%`"])
 
 
 def test_rights_are_for_who_logs_in(world: MySQLWorld) -> None:
