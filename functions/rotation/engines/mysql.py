@@ -28,12 +28,13 @@ from rotation.tls import verified_context
 # https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html; from 2000 to 2999 they are the driver's.
 _MEANINGS: dict[type[RotationError], tuple[int, ...]] = {
     # No account for this host; an expired password; TLS wanted; "incorrect current password" of REPLACE; locked.
-    LoginRefusedError: (1130, 1820, 1862, 3118, 3159, 3892, 3955, 4151),
+    LoginRefusedError: (1130, 1820, 1862, 3118, 3159, 3891, 3955, 4151),
     # "Access denied" (1045, 1698) in a session means a missing right: the log-in was let in.
     RightsDifferError: (1044, 1045, 1132, 1142, 1143, 1211, 1227, 1356, 1370, 1410, 1698, 1959),
     PasswordRejectedError: (1819, 3638),
-    # What is named does not exist or cannot exist; the account logs in by a method that has no password here.
-    InvalidSecretError: (1046, 1049, 1054, 1102, 1103, 1133, 1146, 1251, 1300, 1305, 1470, 1524, 1699, 2059),
+    # What is named does not exist or cannot exist; the account logs in by a method that has no password here, or wants
+    # its old password with every change (3892).
+    InvalidSecretError: (1046, 1049, 1054, 1102, 1103, 1133, 1146, 1251, 1300, 1305, 1470, 1524, 1699, 2059, 3892),
     UnavailableError: (
         *(1037, 1038, 1040, 1041, 1129, 1135, 1203, 1226),  # full: connections, memory, the user's limits
         *(1021, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 4031),  # it ends, or ended this
