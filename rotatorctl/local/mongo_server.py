@@ -46,7 +46,7 @@ _START_SECONDS = 30
 class MongoServer:
     """A running SecantusDB with its data in a folder of its own, as a replica set of one member.
 
-    Its log holds the log-ins that it refused, and no commands. The administrator may arm MongoDB's failpoint `failCommand`.
+    Its log holds the log-ins that it refused, and no commands. The administrator may arm the failpoint `failCommand`.
     `ca_pem` is the authority to trust, empty if the server speaks no TLS.
     """
 

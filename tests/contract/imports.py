@@ -1,7 +1,6 @@
 """What the modules of functions/ import, read from their source without running it."""
 
 import ast
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path

@@ -43,6 +43,8 @@ class MongoWorld:
 
     server: MongoServer
     ca_file: Path
+    refusal = "refused the log-in of"
+    speaks_first = False
 
     @classmethod
     @contextmanager
@@ -79,10 +81,6 @@ class MongoWorld:
             return False
         return True
 
-    @property
-    def logs_changes(self) -> bool:
-        return False
-
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:
         return self.user_of(DATABASE, SELF_CHANGER, name=name, password=password)
 
@@ -116,7 +114,7 @@ class MongoWorld:
         return replace(user, username=name, password=password, dbname="admin")
 
     def refused(self, username: str) -> int:
-        return self.server.log().count(f"refused the log-in of {username!r}\n")
+        return self.server.log().count(f"{self.refusal} {username!r}\n")
 
     def logs_in(self, credentials: Credentials, mechanism: str = "DEFAULT") -> bool:
         told = {"username": credentials.username, "password": credentials.password, "authSource": credentials.dbname}

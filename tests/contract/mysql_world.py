@@ -5,17 +5,19 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import pymysql
 
+from rotation.engines.mysql_grants import literal
 from rotation.model import Credentials
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.mariadb import MariaDB
 from rotatorctl.local.servers import HOST
+from tests.contract.rights import least_rights
 
 LONGEST_NAME = 128
 TOO_MANY_CONNECTIONS, LOCKED = 1040, 4151
@@ -55,6 +57,9 @@ class MySQLWorld:
         """MariaDB makes a question mark of what needs four bytes, and forgets spaces at the end when it restarts."""
         return len(name) <= LONGEST_NAME and max(name) <= "\uffff" and not name.endswith(" ")
 
+    def takes_password(self, password: str) -> bool:
+        return True
+
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:
         made = Credentials(
             username=name or f"user-{secrets.token_hex(4)}",
@@ -65,6 +70,15 @@ class MySQLWorld:
         )
         self.server.create_user(made.username, made.password)
         return made
+
+    def admin(self, user: Credentials) -> Credentials:
+        admin = replace(user, username=f"admin-{secrets.token_hex(4)}", password=f"its-{secrets.token_urlsafe(16)}")
+        names = {"'app'": literal(user.username), "'rotator'": literal(admin.username), "'…'": literal(admin.password)}
+        self.sql(*least_rights("mysql admin", names), *least_rights("mysql clones", names))
+        return admin
+
+    def refused(self, username: str) -> int:
+        return self.server.log().count(f"Connect\t{self.refusal} for user '{username}'@")
 
     def logs_in(self, credentials: Credentials) -> bool:
         tls = [f"--ssl-ca={self.ca_file}", "--ssl-verify-server-cert"] if credentials.ssl else ["--skip-ssl"]

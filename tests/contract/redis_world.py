@@ -29,6 +29,9 @@ class RedisWorld:
 
     server: RedisServer
     ca_file: Path
+    # The reason in an entry of ACL LOG.
+    refusal = "b'auth'"
+    speaks_first = False
 
     @classmethod
     @contextmanager
@@ -69,10 +72,6 @@ class RedisWorld:
         return not set(name) & set("\0\t\n\v\f\r ")
 
     def takes_password(self, password: str) -> bool:
-        return True
-
-    @property
-    def logs_changes(self) -> bool:
         return True
 
     def user(self, name: str | None = None, password: str | None = None, rules: tuple[str, ...] = LEAST) -> Credentials:

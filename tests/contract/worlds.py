@@ -45,11 +45,6 @@ class World(Protocol):
         """Whether the server's clients can log in with this as a password."""
         ...
 
-    @property
-    def logs_changes(self) -> bool:
-        """Whether the server's log names a user whose password was changed."""
-        ...
-
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:
         """A new user who can log in and change its own password."""
         ...
@@ -135,10 +130,6 @@ class PostgresWorld:
         return len(name.encode()) <= 63
 
     def takes_password(self, password: str) -> bool:
-        return True
-
-    @property
-    def logs_changes(self) -> bool:
         return True
 
     def user(self, name: str | None = None, password: str | None = None) -> Credentials:

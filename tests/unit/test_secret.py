@@ -10,6 +10,7 @@ from rotation.errors import InvalidSecretError
 from rotation.redaction import forget, redacted
 from rotation.secret import Secret
 
+KNOWN = "aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey"
 FIELDS = {
     "engine": "postgres",
     "host": "db.example.com",
@@ -114,12 +115,12 @@ def test_a_secret_that_names_no_engine_is_told_how_to_name_one(absent: str | Non
         assert message.startswith("the secret names no engine")
         assert "aws secretsmanager tag-resource" in message
         assert "Key=rotation:engine" in message
-        assert message.endswith("engines: aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey")
+        assert message.endswith(f"engines: {KNOWN}")
 
 
 @pytest.mark.parametrize("engine", ["cassandra", "POSTGRES", " postgres", 7, ["postgres"], {"is": "postgres"}])
 def test_an_unknown_engine_is_named_with_those_that_are_known(engine: Any) -> None:
-    expected = f"unknown engine {engine!r}; this rotator knows aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey"
+    expected = f"unknown engine {engine!r}; this rotator knows {KNOWN}"
 
     assert refusal(FIELDS | {"engine": engine}) == expected
 
