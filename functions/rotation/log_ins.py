@@ -27,14 +27,13 @@ def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
     """The credentials that may be live and were not refused just now, the likeliest first."""
     secret, request = rotation.current_secret, rotation.request
     refused_in = failure.step if failure.error == LoginRefusedError.__name__ else ""
-    if refused_in == "SetSecret" and not secret.admin_arn and rotation.description.current == request.current_version:
+    if refused_in == "SetSecret" and rotation.description.current == request.current_version:
         return
-    if refused_in == "TestSecret" and not secret.admin_arn and not secret.keeps_password:
+    if refused_in == "TestSecret" and not secret.alternates and not secret.keeps_password:
         # SetSecret had replaced AWSCURRENT's password by it, so if one of the two is live it is this one.
         yield from _pending(rotation)
         return
-    if request.refused != AWSCURRENT or rotation.description.current != request.current_version:
-        yield Version(AWSCURRENT, rotation.description.current, secret.credentials)
+    yield Version(AWSCURRENT, rotation.description.current, secret.credentials)
     if refused_in != "TestSecret":
         yield from _other(rotation, failure)
 

@@ -30,8 +30,6 @@ class Request:
     failure: Json
     retry_count: int
     rotation_token: str = field(repr=False)
-    # The label whose credential TestSecret saw refused.
-    refused: str = "none"
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Request":
@@ -49,7 +47,6 @@ class Request:
                 failure=event.get("Failure", {}),
                 retry_count=event.get("RetryCount", 0),
                 rotation_token=event.get("RotationToken", ""),
-                refused=event["Completed"].get("Refused", "none"),
             )
         except (KeyError, TypeError) as missing:
             raise InvalidEventError(f"the event is not one of the rotation state machine's: {missing}") from None

@@ -103,7 +103,7 @@ def _restore(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
             break
     if works and works.label == AWSCURRENT:
         outcome = ROLLED_BACK if changed else UNTOUCHED
-    elif _revert(rotation, works) and _logs_in(rotation, current):
+    elif works and _revert(rotation, works) and _logs_in(rotation, current):
         outcome = ROLLED_BACK
     else:
         return _not_restored(rotation, tried, works, account)
@@ -119,14 +119,13 @@ def _logs_in(rotation: Rotation, credentials: Credentials) -> bool:
     return True
 
 
-def _revert(rotation: Rotation, works: Version | None) -> bool:
+def _revert(rotation: Rotation, works: Version) -> bool:
     """Whether the service took AWSCURRENT's credential back. Without a pending value this rotation changed nothing."""
     pending = rotation.secret(rotation.request.token, None)
     if not pending:
         return False
-    login = works.credentials if works else None
     try:
-        return rotation.strategy.revert(rotation.engine, rotation.known(pending.credentials), login)
+        return rotation.strategy.revert(rotation.engine, rotation.known(pending.credentials), works.credentials)
     except UnavailableError:
         raise
     except RotationError:

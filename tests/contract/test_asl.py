@@ -260,11 +260,9 @@ def test_the_longest_execution_ends_before_the_machines_limit_and_that_before_ro
 def results() -> dict[str, Any]:
     """What each Task's resource returns, by the shape of what the functions really return."""
     request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "")
-    step: Json = {"Payload": {"State": "SetSecret", "CurrentVersionId": ""}}
+    step = {"Payload": {"State": "SetSecret", "CurrentVersionId": ""}}
     report = {"Payload": verdict(request, Finding(ROTATED), Failure())}
-    tested = {"Payload": step["Payload"] | {"Refused": "none", "Warnings": ()}}
-    by_state = dict.fromkeys(TASKS, step) | {"TestSecret": tested, "TestCurrent": tested}
-    by_state |= {"FinishSecret": report, "RollBack": report, "Alert": {"MessageId": ""}}
+    by_state = dict.fromkeys(TASKS, step) | {"FinishSecret": report, "RollBack": report, "Alert": {"MessageId": ""}}
     return {name: shape_of(result) for name, result in by_state.items()}
 
 

@@ -19,7 +19,7 @@ from rotation.model import Credentials
 from rotatorctl.local.secrets_manager import Silences
 from rotatorctl.local.servers import HOST
 from tests.contract.worlds import PostgresWorld
-from tests.workflow.machine import FUNCTION_ARN, Machine, running
+from tests.workflow.machine import FUNCTION_ARN, FunctionFailedError, Machine, running
 from tests.workflow.test_failures import failing
 
 # The endpoints that moto's RDS makes up; in a cluster's it draws twelve characters.
@@ -51,8 +51,8 @@ class Setting:
         )
         return str(made["ARN"])
 
-    def application(self, admin_arn: str, host: str, port: int) -> str:
-        return self.secret("app", self.app, {}, engine="postgres", host=host, port=port, masterarn=admin_arn)
+    def application(self, admin_arn: str, host: str, port: int, tags: dict[str, str] | None = None) -> str:
+        return self.secret("app", self.app, tags or {}, engine="postgres", host=host, port=port, masterarn=admin_arn)
 
     def rotate(self, arn: str) -> str:
         self.machine.secrets_manager.rotate_secret(
@@ -233,3 +233,60 @@ def test_a_name_that_leaves_no_room_for_the_second_user_is_refused_before_anythi
 
     assert "the server takes 63 bytes for a name" in setting.reason()[1]
     assert setting.server.logs_in(long)
+
+
+SINGLE_USER = {"rotation:strategy": "single-user"}
+
+
+@pytest.mark.parametrize("tags", [{}, SINGLE_USER], ids=["alternating users", "single user"])
+def test_the_admin_changes_nobody_whose_credential_the_secret_does_not_hold(
+    setting: Setting, tags: dict[str, str]
+) -> None:
+    victim, guess = setting.app, replace(setting.app, password="a guess")
+    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = replace(setting, app=guess).application(admin, HOST, setting.server.port, tags)
+    before = setting.server.verifier(victim)
+
+    assert setting.rotate(arn) == "RotationFailed"
+    setting.machine.secrets_manager.retry(arn)
+    setting.machine.secrets_manager.wait(arn)
+    setting.machine.settle()
+
+    assert setting.server.verifier(victim) == before
+    assert setting.server.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{victim.username}_clone'") == []
+    assert setting.reason()[0] == "LoginRefusedError"
+
+
+def test_an_admin_who_is_refused_is_named_as_such_and_tried_once(setting: Setting) -> None:
+    wrong = replace(setting.admin, password="a wrong one")
+    admin = setting.secret("admin", wrong, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = setting.application(admin, HOST, setting.server.port, SINGLE_USER)
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    error, reason = setting.reason()
+    assert error == "InvalidSecretError"
+    assert reason.startswith(f"the credential in the admin secret is refused: user '{setting.admin.username}'")
+    assert setting.server.refused(setting.admin.username) == 1
+    assert setting.server.refused(setting.app.username) == 0
+    assert setting.server.logs_in(setting.app)
+
+
+def test_a_rollback_without_the_admin_is_done_by_the_user_itself(setting: Setting) -> None:
+    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = setting.application(admin, HOST, setting.server.port, SINGLE_USER)
+
+    def lock_admin_out(handler: Any) -> Any:
+        def called(event: Any, context: Any) -> Any:
+            setting.server.sql(f"ALTER ROLE \"{setting.admin.username}\" PASSWORD 'changed by hand'")
+            raise FunctionFailedError("KeyError", "made to fail by a test")
+
+        return called
+
+    setting.machine.handlers["FinishSecret"] = lock_admin_out(setting.machine.handlers["FinishSecret"])
+
+    assert setting.rotate(arn) == "RotationFailed"
+
+    (message,) = setting.machine.messages()
+    assert json.loads(message["Message"])["outcome"] == "rolled back"
+    assert setting.server.logs_in(setting.app)

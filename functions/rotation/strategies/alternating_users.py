@@ -10,7 +10,7 @@ from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError
 from rotation.model import Credentials
 from rotation.secret import Secret
-from rotation.strategies.base import Known, Strategy, Tested
+from rotation.strategies.base import Known, Strategy, as_admin
 
 # As AWS's own rotation functions name the second user, so that a secret of theirs can be taken over.
 _CLONE = "_clone"
@@ -35,23 +35,24 @@ class AlternatingUsers(Strategy):
             raise InvalidSecretError("alternating users need an admin secret")
         if admin.username in (current.username, pending.username):
             raise InvalidSecretError(f"the admin secret is for {admin}, one of the two users that alternate")
-        engine.clone_user(admin, current, pending)
+        engine.verify(current)
+        with as_admin():
+            engine.clone_user(admin, current, pending)
 
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> Tested:
+    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
         engine.verify(known.pending, reads)
         try:
             expected = engine.rights(known.current)
         except LoginRefusedError:
             # Somebody changed it by hand; the promotion makes AWSCURRENT log in again.
-            warning = "AWSCURRENT is refused, so the rights of the two users could not be compared"
-            return Tested((warning,), current_refused=True)
+            return ("AWSCURRENT is refused, so the rights of the two users could not be compared",)
         found = engine.rights(known.pending)
         if lacking := sorted(expected - found):
             raise RightsDifferError(f"{known.pending} lacks what {known.current} may do: {'; '.join(lacking)}")
         more = sorted(found - expected)
-        return Tested(tuple(f"{known.pending} may do more than {known.current}: {right}" for right in more))
+        return tuple(f"{known.pending} may do more than {known.current}: {right}" for right in more)
 
-    def revert(self, engine: Engine, known: Known, login: Credentials | None) -> bool:
+    def revert(self, engine: Engine, known: Known, login: Credentials) -> bool:
         return False
 
 

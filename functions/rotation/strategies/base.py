@@ -1,10 +1,12 @@
 """The contract of a strategy, and what it may know."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rotation.engines.base import Engine
+from rotation.errors import InvalidSecretError, LoginRefusedError
 from rotation.model import Credentials
 from rotation.secret import Secret
 
@@ -25,19 +27,14 @@ class Known:
     read_admin: Callable[[], Credentials | None]
 
 
-@dataclass(frozen=True)
-class Tested:
-    """What is odd and no failure; and whether AWSCURRENT was refused, so that it is not tried again."""
-
-    warnings: tuple[str, ...] = ()
-    current_refused: bool = False
-
-
 class Strategy(ABC):
     """One way to rotate. Both changing methods are safe to repeat and to run twice at once.
 
     Log-ins that are refused count against an account, so none is tried that a clean rotation finds refused, and of the
-    user that changes no more than two in a whole attempt (see rotation.rollback).
+    user that changes no more than two in a whole attempt (see rotation.log_ins).
+
+    The admin acts only for a user whose credential the secret holds, proven by a log-in: else whoever may write one
+    application's secret could have any user's password changed.
     """
 
     @abstractmethod
@@ -46,19 +43,31 @@ class Strategy(ABC):
 
     @abstractmethod
     def apply(self, engine: Engine, known: Known) -> None:
-        """Make the pending credential log in. Raises LoginRefusedError if no known credential is accepted."""
+        """Make the pending credential log in.
+
+        Raises LoginRefusedError if no credential of the secret is accepted, InvalidSecretError if the admin's is not.
+        """
 
     @abstractmethod
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> Tested:
-        """Prove that the pending credential can do what it must.
+    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
+        """Prove that the pending credential can do what it must; returns what is odd and no failure.
 
         Raises LoginRefusedError, and RightsDifferError naming a right that it lacks.
         """
 
     @abstractmethod
-    def revert(self, engine: Engine, known: Known, login: Credentials | None) -> bool:
+    def revert(self, engine: Engine, known: Known, login: Credentials) -> bool:
         """Give AWSCURRENT's user AWSCURRENT's password again, even if `apply` stopped half-way.
 
-        Called only when AWSCURRENT was refused; `login` is a credential that was just accepted, if there is one.
+        Called only when AWSCURRENT was refused; `login` is another credential of the secret that was just accepted.
         Returns whether the service took it.
         """
+
+
+@contextmanager
+def as_admin() -> Iterator[None]:
+    """Tells the admin's refusal from that of a credential of the secret itself."""
+    try:
+        yield
+    except LoginRefusedError as refused:
+        raise InvalidSecretError(f"the credential in the admin secret is refused: {refused}") from None

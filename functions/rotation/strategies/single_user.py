@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from rotation.engines.base import Engine
-from rotation.errors import InvalidSecretError, LoginRefusedError
+from rotation.errors import AccessDeniedError, InvalidSecretError, LoginRefusedError, RightsDifferError
 from rotation.model import Credentials
 from rotation.secret import Secret
-from rotation.strategies.base import Known, Strategy, Tested
+from rotation.strategies.base import Known, Strategy, as_admin
 
 
 class SingleUser(Strategy):
@@ -20,40 +20,43 @@ class SingleUser(Strategy):
             raise InvalidSecretError(
                 f"AWSPENDING is for {known.pending}, AWSCURRENT for {known.current}; a single user keeps name and host"
             )
-        keep = known.current if known.keeps else None
-        if admin := known.read_admin():
-            engine.set_password(admin, known.pending, keep)
-        else:
-            _change_itself(engine, known, keep)
+        refusals = []
+        for login in _ladder(known):
+            try:
+                _change(engine, known, login)
+            except LoginRefusedError as refused:
+                refusals.append(refused)
+                continue
+            return
+        second = "AWSPREVIOUS" if known.fresh else "AWSPENDING"
+        raise LoginRefusedError(f"neither AWSCURRENT nor {second} logs in: {refusals[0]}")
 
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> Tested:
+    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
         engine.verify(known.pending, reads)
-        return Tested()
+        return ()
 
-    def revert(self, engine: Engine, known: Known, login: Credentials | None) -> bool:
+    def revert(self, engine: Engine, known: Known, login: Credentials) -> bool:
         if not known.current.same_account(known.pending):
             return False
-        login = known.read_admin() or login
-        if login is None:
-            return False
-        engine.set_password(login, known.current)
+        try:
+            engine.set_password(known.read_admin() or login, known.current)
+        except (AccessDeniedError, InvalidSecretError, LoginRefusedError, RightsDifferError):
+            # The admin cannot; perhaps the user itself can.
+            engine.set_password(login, known.current)
         return True
 
 
-def _change_itself(engine: Engine, known: Known, keep: Credentials | None) -> None:
-    refusals = []
-    for login in _ladder(known):
-        try:
-            if login == known.pending:
-                engine.verify(login)
-            else:
-                engine.set_password(login, known.pending, keep)
-        except LoginRefusedError as refused:
-            refusals.append(refused)
-            continue
-        return
-    second = "AWSPREVIOUS" if known.fresh else "AWSPENDING"
-    raise LoginRefusedError(f"neither AWSCURRENT nor {second} logs in: {refusals[0]}")
+def _change(engine: Engine, known: Known, login: Credentials) -> None:
+    keep = known.current if known.keeps else None
+    admin = known.read_admin()
+    if login == known.pending:
+        engine.verify(login)
+    elif admin is None:
+        engine.set_password(login, known.pending, keep)
+    else:
+        engine.verify(login)
+        with as_admin():
+            engine.set_password(admin, known.pending, keep)
 
 
 def _ladder(known: Known) -> Iterator[Credentials]:
