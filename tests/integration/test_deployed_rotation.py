@@ -1,123 +1,14 @@
-"""The deployed stack: the template as SAM deploys it, functions in processes of their own, a real PostgreSQL."""
+"""The deployed machine with a real PostgreSQL: rotated, failed, retried, stopped."""
 
 import base64
 import json
-import secrets
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from rotatorctl.local.servers import PostgreSQL
-from rotatorctl.local.stack import STACK_NAME, OfflineStack
+from tests.integration.conftest import MAIL, DeployedSecret, until
 
 pytestmark = pytest.mark.xdist_group("offline stack")
-
-MAIL = "team@example.com"
-# Seconds in which an execution of the deployed machine certainly has ended.
-PATIENCE = 60
-
-
-@dataclass
-class Deployed:
-    """The stack with a database behind it, and a queue that hears what its topic says."""
-
-    stack: OfflineStack
-    server: PostgreSQL
-    queue: str
-    mails_read: int = 0
-
-    def secret(self) -> "DeployedSecret":
-        user, password = f"app-{secrets.token_hex(4)}", secrets.token_urlsafe(18)
-        self.server.create_user(user, password)
-        value = {
-            "engine": "postgres",
-            "host": "127.0.0.1",
-            "port": str(self.server.port),
-            "username": user,
-            "password": password,
-        }
-        arn = self.stack.secrets.create_secret(Name=f"it/{user}", SecretString=json.dumps(value))["ARN"]
-        return DeployedSecret(self, arn, user, password)
-
-    def function(self, logical_id: str) -> str:
-        resources = self.stack.client("cloudformation").describe_stack_resource(
-            StackName=STACK_NAME, LogicalResourceId=logical_id
-        )
-        return str(resources["StackResourceDetail"]["PhysicalResourceId"])
-
-    def new_mails(self) -> list[Any]:
-        mails = self.stack.mails[self.mails_read :]
-        self.mails_read += len(mails)
-        return mails
-
-
-@dataclass
-class DeployedSecret:
-    deployed: Deployed
-    arn: str
-    user: str
-    old: str = field(repr=False)
-
-    def rotate(self) -> None:
-        self.deployed.stack.secrets.rotate_secret(
-            SecretId=self.arn,
-            RotationLambdaARN=self.deployed.stack.outputs["RotationFunctionArn"],
-            RotationRules={"AutomaticallyAfterDays": 30},
-        )
-
-    def outcome(self) -> str:
-        """How Secrets Manager saw the last rotation, once no execution of this secret runs any more."""
-        rotation = self.deployed.stack.model.wait(self.arn, timeout=PATIENCE)
-        assert rotation is not None
-        until(lambda: all(execution["status"] != "RUNNING" for execution in self.executions()))
-        return str(rotation.outcome)
-
-    def executions(self) -> list[dict[str, Any]]:
-        client = self.deployed.stack.client("stepfunctions")
-        listed = client.list_executions(stateMachineArn=self.deployed.stack.outputs["StateMachineArn"])["executions"]
-        described: list[Any] = [client.describe_execution(executionArn=each["executionArn"]) for each in listed]
-        own = [each for each in described if json.loads(each["input"])["SecretId"] == self.arn]
-        return sorted(own, key=lambda each: each["startDate"])
-
-    def states(self, execution: str) -> list[str]:
-        history = self.deployed.stack.client("stepfunctions").get_execution_history(
-            executionArn=execution, maxResults=1000
-        )
-        entered = [event.get("stateEnteredEventDetails") for event in history["events"]]
-        return [details["name"] for details in entered if details]
-
-    def password(self, stage: str = "AWSCURRENT") -> str:
-        value = self.deployed.stack.secrets.get_secret_value(SecretId=self.arn, VersionStage=stage)
-        return str(json.loads(value["SecretString"])["password"])
-
-    def logs_in(self, password: str) -> bool:
-        return self.deployed.server.accepts(self.user, password)
-
-
-def until(true: Any) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="session")
-def deployed() -> Iterator[Deployed]:
-    with PostgreSQL.started() as server:
-        parameters = {"AlertEmail": MAIL, "PrivateCaCertificate": server.ca_pem}
-        with OfflineStack.started(wait_scale=0.2, parameters=parameters) as stack:
-            yield Deployed(stack, server, stack.subscribe_queue(stack.outputs["AlertTopicArn"]))
-
-
-@pytest.fixture
-def secret(deployed: Deployed) -> DeployedSecret:
-    deployed.new_mails()
-    deployed.stack.take_messages(deployed.queue)
-    return deployed.secret()
 
 
 def test_the_deployed_machine_rotates_a_real_password(secret: DeployedSecret) -> None:
