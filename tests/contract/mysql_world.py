@@ -43,7 +43,10 @@ class MySQLWorld:
         ):
             ca_file = Path(folder, "ca.pem")
             ca_file.write_text(server.ca_pem)
-            yield cls(server, ca_file)
+            world = cls(server, ca_file)
+            if not expired:
+                world.sql("CREATE DATABASE shop")
+            yield world
 
     @property
     def ca_pem(self) -> str:

@@ -41,7 +41,7 @@ LEAST_FOR_CLONES = (
 @pytest.fixture(scope="module")
 def running() -> Iterator[MySQLWorld]:
     with MySQLWorld.started() as world:
-        world.sql("CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT, price INT)")
+        world.sql("CREATE TABLE shop.orders (id INT, price INT)")
         yield world
 
 

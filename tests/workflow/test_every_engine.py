@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -243,3 +243,85 @@ def test_a_password_that_somebody_changed_by_hand_costs_two_log_ins_of_its_user_
     assert application.outcomes() == ["needs a person"]
     assert len(application.subjects()) == 1
     assert application.server.logs_in(application.first)
+
+
+@dataclass(frozen=True)
+class Right:
+    """One right, by the words in which it is named, and how it is given and taken."""
+
+    words: str
+    give: Callable[[Any, str], object]
+    take: Callable[[Any, str], object]
+
+
+READ = [{"role": "read", "db": "shop"}]
+RIGHTS = {
+    "mariadb": Right(
+        "SELECT ON `shop`.*",
+        lambda world, user: world.sql(f"GRANT SELECT ON shop.* TO '{user}'@'%'"),
+        lambda world, user: world.sql(f"REVOKE SELECT ON shop.* FROM '{user}'@'%'"),
+    ),
+    "mongo": Right(
+        "role read on shop",
+        lambda world, user: world.run("admin", grantRolesToUser=user, roles=READ),
+        lambda world, user: world.run("admin", revokeRolesFromUser=user, roles=READ),
+    ),
+}
+of_two_users = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(each, marks=pytest.mark.xdist_group(each.kind), id=each.kind)
+        for each in CASES
+        if each.strategy == ALTERNATING and each.kind in RIGHTS
+    ],
+    indirect=True,
+)
+
+
+def after_set_secret(application: Application, happens: Callable[[], object]) -> None:
+    set_secret = application.machine.handlers["SetSecret"]
+
+    def called(event: Any, context: Any) -> Any:
+        answer = set_secret(event, context)
+        happens()
+        return answer
+
+    application.machine.handlers["SetSecret"] = called
+
+
+@of_two_users
+def test_a_right_that_the_second_user_lacks_is_named_and_the_next_attempt_gives_it(application: Application) -> None:
+    right, first = RIGHTS[application.case.kind], application.first.username
+    right.give(application.server, first)
+    set_secret = application.machine.handlers["SetSecret"]
+    after_set_secret(application, lambda: right.take(application.server, f"{first}_clone"))
+
+    assert application.rotate() == "RotationFailed"
+
+    (message,) = application.machine.messages()
+    body = json.loads(message["Message"])
+    assert (body["step"], body["error"], body["outcome"]) == ("TestSecret", "RightsDifferError", "untouched")
+    assert body["reason"].endswith(f"may do: {right.words}")
+    assert application.server.logs_in(application.first)
+
+    application.machine.handlers["SetSecret"] = set_secret
+    assert application.retry() == "RotationSucceeded"
+
+
+@of_two_users
+def test_a_right_that_the_second_user_has_too_much_is_a_warning_and_the_first_has_it_at_the_next_turn(
+    application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    right, clone = RIGHTS[application.case.kind], f"{application.first.username}_clone"
+    set_secret = application.machine.handlers["SetSecret"]
+    after_set_secret(application, lambda: right.give(application.server, clone))
+
+    assert application.rotate() == "RotationSucceeded"
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.endswith(right.words)
+
+    # The first user's turn: what the second had too much is the first's now, because AWSCURRENT's rights count.
+    application.machine.handlers["SetSecret"] = set_secret
+    caplog.clear()
+    assert application.rotate() == "RotationSucceeded"
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
