@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from rotatorctl.local.servers import PostgreSQL
+from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.stack import STACK_NAME, OfflineStack
 
 _USER, _SECRET, _MAIL = "orders", "shop/orders-db", "platform-team@example.com"

@@ -4,9 +4,6 @@ import hashlib
 import secrets
 import shutil
 import ssl
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +13,11 @@ from typing import Any, Self
 import pymysql
 
 from rotatorctl.local.certificates import CertificateAuthority, ServerCertificate
-from rotatorctl.local.servers import HOST, Account, ServerStartError, free_port
+from rotatorctl.local.servers import HOST, Account, ServerProcess, ServerStartError, free_port, temporary_folder
 
 ADMIN = "root"
 _ACCESS_DENIED = 1045
 _READY = "ready for connections"
-_START_SECONDS = 30
-_STOP_SECONDS = 20
 # Small: the defaults reserve 100 MB on disk and 400 MB of memory.
 _SMALL = (
     "--innodb-log-file-size=4M",
@@ -44,9 +39,8 @@ class MariaDB:
     ca_pem: str
     folder: Path
     admin_password: str = field(repr=False)
-    _account: Account = field(repr=False)
-    _options: list[str] = field(repr=False)
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _process: ServerProcess = field(repr=False)
+    _options: list[str] = field(default_factory=list, repr=False)
 
     @classmethod
     @contextmanager
@@ -65,10 +59,10 @@ class MariaDB:
         """
         authority = authority or CertificateAuthority.made()
         account = Account.for_servers()
-        folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
-        account.own(folder)
-        try:
-            server = cls(free_port(), authority.pem if tls else "", folder, secrets.token_urlsafe(24), account, [])
+        with temporary_folder("mariadb") as folder:
+            account.own(folder)
+            process = ServerProcess(account, folder / "server.log")
+            server = cls(free_port(), authority.pem if tls else "", folder, secrets.token_urlsafe(24), process)
             server._initialize(max_connections)
             if tls:
                 server._require_tls(certificate or authority.server_certificate())
@@ -79,34 +73,15 @@ class MariaDB:
                 yield server
             finally:
                 server.stop()
-        finally:
-            shutil.rmtree(folder)
 
     def start(self, *options: str) -> None:
         """Start it, again if it was stopped, on the same port; returns when it accepts log-ins."""
-        written = len(self._messages())
         command = [_program("mariadbd"), "--no-defaults", *self._options, *options]
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = self._account.started(command, log)
-        deadline = time.monotonic() + _START_SECONDS
-        # Not asked by a log-in: the certificate may be one that no client trusts.
-        while _READY not in self._messages()[written:]:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise ServerStartError(self._messages())
-            time.sleep(0.02)
+        self._process.start(command, lambda written: _READY in written)
 
     def stop(self) -> None:
         """An orderly shutdown, as an outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        self._process.stop()
 
     @contextmanager
     def connection(self, user: str, password: str, ca_pem: str | None = None) -> Iterator[Any]:
@@ -155,14 +130,13 @@ class MariaDB:
 
     def log(self) -> str:
         """What the server has logged so far: its messages, then every log-in and statement."""
-        return self._messages() + _read(self.folder / "general.log")
-
-    def _messages(self) -> str:
-        return _read(self.folder / "server.log")
+        general = self.folder / "general.log"
+        logged = general.read_text(encoding="utf-8", errors="replace") if general.exists() else ""
+        return self._process.log() + logged
 
     def _initialize(self, max_connections: int) -> None:
         data = self.folder / "data"
-        self._account.run(
+        self._process.account.run(
             [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-name-resolve"],
             ["--auth-root-authentication-method=normal", "--skip-test-db", *_SMALL],
         )
@@ -185,7 +159,7 @@ class MariaDB:
     def _secured(self) -> Path:
         """The statements of the first start: a new MariaDB has administrators without a password."""
         hashed = _hashed(self.admin_password)
-        return self._account.file(
+        return self._process.account.file(
             self.folder / "first.sql",
             f"DELETE FROM mysql.global_priv WHERE Host <> '{HOST}' AND User <> 'mariadb.sys';\n"
             "DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost';\n"
@@ -195,8 +169,8 @@ class MariaDB:
         )
 
     def _require_tls(self, certificate: ServerCertificate) -> None:
-        chain = self._account.file(self.folder / "server.crt", certificate.certificate_pem)
-        key = self._account.file(self.folder / "server.key", certificate.key_pem)
+        chain = self._process.account.file(self.folder / "server.crt", certificate.certificate_pem)
+        key = self._process.account.file(self.folder / "server.key", certificate.key_pem)
         self._options += [f"--ssl-cert={chain}", f"--ssl-key={key}", "--require-secure-transport"]
 
 
@@ -211,7 +185,3 @@ def _program(name: str) -> str:
 def _hashed(password: str) -> str:
     """What mysql_native_password stores."""
     return "*" + hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

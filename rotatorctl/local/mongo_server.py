@@ -1,10 +1,8 @@
 """A server that speaks MongoDB's protocol, on the loopback interface: SecantusDB, which is not MongoDB."""
 
 import secrets
-import shutil
-import subprocess
+import signal
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from typing import Any, Self
 from pymongo import MongoClient
 
 from rotatorctl.local.certificates import CertificateAuthority, ServerCertificate
-from rotatorctl.local.servers import HOST, Account, ServerStartError, free_port
+from rotatorctl.local.servers import HOST, Account, ServerProcess, ServerStartError, free_port, temporary_folder
 
 ADMIN = "admin"
 DATABASE = "admin"
@@ -39,7 +37,6 @@ commands.continue_scram = logged(commands.continue_scram)
 cli.SecantusDBServer = functools.partial(cli.SecantusDBServer, max_connections=int(sys.argv.pop(1)))
 sys.exit(cli.main())
 """
-_START_SECONDS = 30
 
 
 @dataclass
@@ -52,10 +49,9 @@ class MongoServer:
 
     port: int
     ca_pem: str
-    log_file: Path
     admin_password: str = field(repr=False)
+    _process: ServerProcess = field(repr=False)
     _options: list[str] = field(repr=False)
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
     @contextmanager
@@ -73,13 +69,12 @@ class MongoServer:
         makes for it; without, it speaks no TLS at all. Raises ServerStartError.
         """
         authority = authority or CertificateAuthority.made()
-        folder = Path(tempfile.mkdtemp(prefix="mongo-"))
-        try:
+        with temporary_folder("mongo") as folder:
             server = cls(
                 port=free_port(),
                 ca_pem=authority.pem if tls else "",
-                log_file=folder / "server.log",
                 admin_password=secrets.token_urlsafe(24),
+                _process=ServerProcess(Account(None, None), folder / "server.log"),
                 _options=[str(max_connections), "--cache-size", "64M", "--sync-on-commit", "--enable-test-commands"],
             )
             server._options += ["--host", HOST, "--port", str(server.port), "--storage-path", str(folder / "data")]
@@ -92,32 +87,17 @@ class MongoServer:
                 yield server
             finally:
                 server.stop()
-        finally:
-            shutil.rmtree(folder)
 
     def start(self) -> None:
         """Start it, again if it was stopped, on the same port; returns when it accepts log-ins."""
         if not PYTHON.exists():
             raise ServerStartError("SecantusDB is not installed in .venv-mongo; run `make setup`.")
-        began = self.log().count("listening on")
-        with self.log_file.open("ab") as log:
-            self._process = Account(None, None).started([PYTHON, "-c", _SECANTUS, *self._options], log)
-        deadline = time.monotonic() + _START_SECONDS
-        # Not asked by a log-in: the certificate may be one that no client trusts.
-        while self.log().count("listening on") == began:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise ServerStartError(self.log())
-            time.sleep(0.02)
+        self._process.start([PYTHON, "-c", _SECANTUS, *self._options], lambda written: "listening on" in written)
 
     def stop(self) -> None:
         """End it at once, as an outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
-        if self._process is None:
-            return
         # Asked to end, it would wait two seconds for its next connection. What it confirmed is on the disk.
-        self._process.kill()
-        self._process.wait()
-        self._process = None
+        self._process.stop(signal.SIGKILL)
 
     @contextmanager
     def connection(self, user: str, password: str, database: str = DATABASE) -> Iterator[MongoClient[dict[str, Any]]]:
@@ -145,7 +125,7 @@ class MongoServer:
 
     def log(self) -> str:
         """What the server has logged so far."""
-        return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
+        return self._process.log()
 
     def _make_admin(self) -> None:
         # Without --auth, because a server without users has nobody who could make one.

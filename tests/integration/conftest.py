@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rotatorctl.local.servers import PostgreSQL
+from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.stack import STACK_NAME, OfflineStack
 from tests.contract.worlds import WORLDS, World
 

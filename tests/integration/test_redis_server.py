@@ -60,13 +60,13 @@ def test_an_outage_refuses_connections_and_leaves_users_as_they_were(server: Red
 @pytest.mark.parametrize("users_in", ["acl file", "configuration", "memory"])
 def test_the_admins_password_stands_in_no_process_argument_and_nothing_is_left(users_in: UsersIn) -> None:
     with RedisServer.started(users_in=users_in) as server:
-        folder = server.log_file.parent
+        folder = server.folder
         # Where the configuration comes by standard input, the server names itself by its port alone.
         running = [line for line in _processes() if f":{server.port}" in line]
         assert running
         assert not [line for line in _processes() if server.admin_password in line]
         assert server.admin_password not in repr(server)
-        assert {path.stat().st_mode & 0o077 for path in folder.iterdir() if path != server.log_file} == {0}
+        assert {path.stat().st_mode & 0o077 for path in folder.iterdir() if path.name != "server.log"} == {0}
 
     assert not folder.exists()
     assert not [line for line in _processes() if line in running]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pg8000.native
 import pytest
 
-from rotatorctl.local import servers
+from rotatorctl.local import postgresql
 from rotatorctl.local.certificates import CertificateAuthority
-from rotatorctl.local.servers import PostgreSQL, ServerStartError
+from rotatorctl.local.postgresql import PostgreSQL
+from rotatorctl.local.servers import ServerStartError
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_client_that_trusts_another_authority_refuses_the_server(server: Postg
     stranger = CertificateAuthority.made().pem
     with (
         pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"),
-        server.connection(servers.ADMIN, server.admin_password, ca_pem=stranger),
+        server.connection(postgresql.ADMIN, server.admin_password, ca_pem=stranger),
     ):
         pass
 
@@ -61,7 +62,7 @@ def test_a_client_refuses_an_expired_certificate() -> None:
 def test_plaintext_is_refused_by_a_server_with_tls(server: PostgreSQL) -> None:
     with (
         pytest.raises(pg8000.native.DatabaseError) as refusal,
-        server.connection(servers.ADMIN, server.admin_password, ca_pem=""),
+        server.connection(postgresql.ADMIN, server.admin_password, ca_pem=""),
     ):
         pass
     assert refusal.value.args[0]["C"] == "28000"
@@ -69,10 +70,10 @@ def test_plaintext_is_refused_by_a_server_with_tls(server: PostgreSQL) -> None:
 
 def test_a_server_without_tls_takes_plaintext_and_no_tls() -> None:
     with PostgreSQL.started(tls=False) as server:
-        assert server.accepts(servers.ADMIN, server.admin_password)
+        assert server.accepts(postgresql.ADMIN, server.admin_password)
         with (
             pytest.raises(pg8000.native.InterfaceError, match="refuses SSL"),
-            server.connection(servers.ADMIN, server.admin_password, ca_pem=CertificateAuthority.made().pem),
+            server.connection(postgresql.ADMIN, server.admin_password, ca_pem=CertificateAuthority.made().pem),
         ):
             pass
 
@@ -106,19 +107,19 @@ def test_more_log_ins_than_max_connections_are_refused() -> None:
 
 def test_nothing_is_left_when_the_block_ends() -> None:
     with PostgreSQL.started() as server:
-        folder, port = server.log_file.parent, server.port
+        folder, port = server.folder, server.port
         arguments = _arguments_below(folder)
         assert arguments
         assert server.admin_password not in arguments
     assert not folder.exists()
     assert not _arguments_below(folder)
     with PostgreSQL.started() as other:
-        assert (other.log_file.parent, other.port) != (folder, port)
+        assert (other.folder, other.port) != (folder, port)
 
 
 def test_a_server_that_cannot_start_says_why_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with PostgreSQL.started() as occupant:
-        monkeypatch.setattr(servers, "free_port", lambda: occupant.port)
+        monkeypatch.setattr(postgresql, "free_port", lambda: occupant.port)
         with pytest.raises(ServerStartError, match="Address already in use"), PostgreSQL.started():
             pass
 
@@ -127,11 +128,11 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(monkeypatch: pyt
 def test_root_may_keep_the_binaries_where_nobody_else_can_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    original = servers._binaries()
+    original = postgresql._binaries()
     shutil.copytree(original.parent, private / "pginstall")
-    monkeypatch.setattr(servers, "_binaries", lambda: private / "pginstall" / "bin")
+    monkeypatch.setattr(postgresql, "_binaries", lambda: private / "pginstall" / "bin")
     with PostgreSQL.started() as server:
-        assert server.accepts(servers.ADMIN, server.admin_password)
+        assert server.accepts(postgresql.ADMIN, server.admin_password)
 
 
 def _arguments_below(folder: Path) -> str:

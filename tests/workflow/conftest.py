@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.secrets_manager import Silences
-from rotatorctl.local.servers import PostgreSQL
 from tests.workflow.machine import FUNCTION_ARN, ROOT, Machine, running
 
 

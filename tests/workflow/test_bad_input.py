@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 import pytest
 
+from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.secrets_manager import FunctionError, Silences
-from rotatorctl.local.servers import PostgreSQL
 from tests.workflow.conftest import World
 from tests.workflow.machine import FUNCTION_ARN, ROOT, Machine, running
 
