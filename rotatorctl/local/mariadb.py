@@ -138,7 +138,8 @@ class MariaDB:
         data = self.folder / "data"
         self._process.account.run(
             [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-name-resolve"],
-            ["--auth-root-authentication-method=normal", "--skip-test-db", *_SMALL],
+            # Not /tmp: a MariaDB that starts removes every temporary table there, also those of another that starts.
+            ["--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={self.folder}", *_SMALL],
         )
         self._options += [
             f"--datadir={data}",

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +20,10 @@ def server() -> Iterator[PostgreSQL]:
 
 
 @dataclass
-class World:
-    """One application's secret, its user on the server, and the machine that rotates it."""
+class RotatedSecret:
+    """One secret and the machine that rotates it."""
 
     machine: Machine
-    server: PostgreSQL
-    user: str
-    old: str = field(repr=False)
     arn: str
 
     def rotate(self, **request: Any) -> str:
@@ -47,9 +44,12 @@ class World:
         self.machine.settle()
         return str(rotation.outcome)
 
-    def value(self, stage: str = "AWSCURRENT") -> dict[str, Any]:
+    def text(self, stage: str = "AWSCURRENT") -> str:
         answer = self.machine.secrets_manager.get_secret_value(SecretId=self.arn, VersionStage=stage)
-        return dict(json.loads(answer["SecretString"]))
+        return str(answer["SecretString"])
+
+    def value(self, stage: str = "AWSCURRENT") -> dict[str, Any]:
+        return dict(json.loads(self.text(stage)))
 
     def stages(self) -> dict[str, list[str]]:
         return dict(self.machine.secrets_manager.describe_secret(SecretId=self.arn)["VersionIdsToStages"])
@@ -59,15 +59,40 @@ class World:
         """The version that the last rotation made."""
         return self.machine.secrets_manager.rotations(self.arn)[-1].token
 
-    def logs_in(self, password: str) -> bool:
-        return self.server.accepts(self.user, password)
-
     def outcomes(self) -> list[str]:
         """How each execution ended, oldest first: its outcome, or the error that is not a report."""
         return [outcome_of(execution) for execution in self.machine.executions()]
 
     def subjects(self) -> list[str]:
         return [message["Subject"].partition(":")[0] for message in self.machine.messages()]
+
+    def reason(self) -> tuple[str, str, str]:
+        """Step, error and reason in the one message that came."""
+        (message,) = self.machine.messages()
+        body = json.loads(message["Message"])
+        return body["step"], body["error"], body["reason"]
+
+    def tag(self, name: str, value: str) -> None:
+        self.machine.secrets_manager.tag_resource(SecretId=self.arn, Tags=[{"Key": name, "Value": value}])
+
+
+@dataclass
+class World(RotatedSecret):
+    """One application's secret, its user on the server, and the machine that rotates it."""
+
+    server: PostgreSQL
+    user: str
+    old: str = field(repr=False)
+
+    def logs_in(self, password: str) -> bool:
+        return self.server.accepts(self.user, password)
+
+
+def create_secret(machine: Machine, name: str, value: str | bytes, tags: Mapping[str, str] | None = None) -> str:
+    """The ARN of a new secret."""
+    request: dict[str, Any] = {"SecretBinary" if isinstance(value, bytes) else "SecretString": value}
+    pairs = [{"Key": key, "Value": each} for key, each in (tags or {}).items()]
+    return str(machine.secrets_manager.create_secret(Name=name, Tags=pairs, **request)["ARN"])
 
 
 def outcome_of(execution: dict[str, Any]) -> str:
@@ -105,5 +130,4 @@ def world(
     with running(silences, definition) as machine:
         fields = {"engine": "postgres", "host": "127.0.0.1", "port": server.port, "username": user, "password": old}
         value = json.dumps(fields | {"team": "payments"})
-        arn = machine.secrets_manager.create_secret(Name="payments/db", SecretString=value)["ARN"]
-        yield World(machine, server, user, old, arn)
+        yield World(machine, create_secret(machine, "payments/db", value), server, user, old)

@@ -19,7 +19,8 @@ from rotation.model import Credentials
 from rotatorctl.local.secrets_manager import Silences
 from rotatorctl.local.servers import HOST
 from tests.contract.worlds import PostgresWorld
-from tests.workflow.machine import FUNCTION_ARN, FunctionFailedError, Machine, running
+from tests.workflow.conftest import RotatedSecret, create_secret
+from tests.workflow.machine import FunctionFailedError, Machine, running
 from tests.workflow.test_failures import failing
 
 # The endpoints that moto's RDS makes up; in a cluster's it draws twelve characters.
@@ -46,27 +47,17 @@ class Setting:
 
     def secret(self, name: str, user: Credentials, tags: dict[str, str], **fields: Any) -> str:
         value = {"username": user.username, "password": user.password} | fields
-        made = self.machine.secrets_manager.create_secret(
-            Name=name, SecretString=json.dumps(value), Tags=[{"Key": key, "Value": each} for key, each in tags.items()]
-        )
-        return str(made["ARN"])
+        return create_secret(self.machine, name, json.dumps(value), tags)
 
     def application(self, admin_arn: str, host: str, port: int, tags: dict[str, str] | None = None) -> str:
         return self.secret("app", self.app, tags or {}, engine="postgres", host=host, port=port, masterarn=admin_arn)
 
     def rotate(self, arn: str) -> str:
-        self.machine.secrets_manager.rotate_secret(
-            SecretId=arn, RotationLambdaARN=f"{FUNCTION_ARN}rotate", RotationRules={"AutomaticallyAfterDays": 30}
-        )
-        rotation = self.machine.secrets_manager.wait(arn)
-        assert rotation is not None
-        self.machine.settle()
-        return str(rotation.outcome)
+        return RotatedSecret(self.machine, arn).rotate()
 
     def reason(self) -> tuple[str, str]:
-        (message,) = self.machine.messages()
-        body = json.loads(message["Message"])
-        return body["error"], body["reason"]
+        _, error, words = RotatedSecret(self.machine, "").reason()
+        return error, words
 
 
 @pytest.fixture
@@ -204,8 +195,7 @@ def test_an_admin_secret_for_another_engine_is_refused(setting: Setting) -> None
 
 @pytest.mark.parametrize("value", ["just-a-password", '{"username": "admin"}', '["admin"]'])
 def test_an_admin_secret_that_cannot_be_used_is_named_and_not_quoted(setting: Setting, value: str) -> None:
-    made = setting.machine.secrets_manager.create_secret(Name="admin", SecretString=value)
-    arn = setting.application(made["ARN"], HOST, setting.server.port)
+    arn = setting.application(create_secret(setting.machine, "admin", value), HOST, setting.server.port)
 
     assert setting.rotate(arn) == "RotationFailed"
 
@@ -248,9 +238,7 @@ def test_the_admin_changes_nobody_whose_credential_the_secret_does_not_hold(
     before = setting.server.verifier(victim)
 
     assert setting.rotate(arn) == "RotationFailed"
-    setting.machine.secrets_manager.retry(arn)
-    setting.machine.secrets_manager.wait(arn)
-    setting.machine.settle()
+    RotatedSecret(setting.machine, arn).retry()
 
     assert setting.server.verifier(victim) == before
     assert setting.server.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{victim.username}_clone'") == []

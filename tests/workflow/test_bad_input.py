@@ -13,7 +13,7 @@ import pytest
 
 from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.secrets_manager import FunctionError, Silences
-from tests.workflow.conftest import World
+from tests.workflow.conftest import World, create_secret
 from tests.workflow.machine import FUNCTION_ARN, ROOT, Machine, running
 
 EVENTS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "events/secrets_manager").glob("*.json"))}
@@ -33,7 +33,7 @@ def machine(server: PostgreSQL) -> Iterator[Machine]:
 def world(machine: Machine, server: PostgreSQL) -> World:
     """A secret of its own that could be rotated."""
     machine.messages()
-    return World(machine, server, "app", OLD, create(machine, changed(server, {})))
+    return World(machine, create(machine, changed(server, {})), server, "app", OLD)
 
 
 def changed(server: PostgreSQL, fields: dict[str, Any]) -> str:
@@ -44,19 +44,13 @@ def changed(server: PostgreSQL, fields: dict[str, Any]) -> str:
 
 def create(machine: Machine, value: str | bytes) -> str:
     """The ARN of a new secret with this value."""
-    name = f"orders/{secrets.token_hex(4)}"
-    request: dict[str, Any] = {"SecretBinary" if isinstance(value, bytes) else "SecretString": value}
-    return str(machine.secrets_manager.create_secret(Name=name, **request)["ARN"])
+    return create_secret(machine, f"orders/{secrets.token_hex(4)}", value)
 
 
 def with_value(world: World, value: dict[str, Any] | str | bytes) -> World:
     """The same world with a secret that never had any other value."""
     text = changed(world.server, value) if isinstance(value, dict) else value
     return replace(world, arn=create(world.machine, text))
-
-
-def tag(world: World, engine: str) -> None:
-    world.machine.secrets_manager.tag_resource(SecretId=world.arn, Tags=[{"Key": "rotation:engine", "Value": engine}])
 
 
 def executions(world: World) -> list[dict[str, Any]]:
@@ -185,7 +179,7 @@ def test_a_port_as_text_rotates(world: World) -> None:
 
 def test_the_tag_decides_which_engine_a_secret_has(world: World) -> None:
     world = with_value(world, {"engine": "cassandra"})
-    tag(world, "generic")
+    world.tag("rotation:engine", "generic")
     changes = world.server.log().count("ALTER ROLE")
 
     assert world.rotate() == "RotationSucceeded"
@@ -197,7 +191,7 @@ def test_the_tag_decides_which_engine_a_secret_has(world: World) -> None:
 
 
 def test_a_tag_with_an_unknown_engine_is_named(world: World) -> None:
-    tag(world, "cassandra")
+    world.tag("rotation:engine", "cassandra")
 
     with nothing_changes(world):
         assert world.rotate() == "RotationFailed"
@@ -261,7 +255,7 @@ def test_an_unknown_step_names_the_four_that_exist_and_starts_nothing(begun: Wor
 
 
 def test_the_steps_in_the_spelling_of_awss_page_rotate(begun: World) -> None:
-    tag(begun, "generic")
+    begun.tag("rotation:engine", "generic")
 
     steps = ("create_secret", "set_secret", "test_secret", "finish_secret")
     said = [call(begun, event_for(begun, step) | {"Step": step}) for step in steps]

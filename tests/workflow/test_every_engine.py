@@ -13,8 +13,8 @@ from rotation.model import Credentials
 from rotatorctl.local.secrets_manager import Silences
 from tests.contract.worlds import WORLDS
 from tests.contract.worlds import World as Server
-from tests.workflow.conftest import outcome_of
-from tests.workflow.machine import FUNCTION_ARN, Machine, running
+from tests.workflow.conftest import RotatedSecret, create_secret
+from tests.workflow.machine import running
 from tests.workflow.test_failures import failing
 
 SINGLE, BY_ADMIN, ALTERNATING = "single user", "single user, by the admin", "alternating users"
@@ -50,48 +50,17 @@ CASES = (
 
 
 @dataclass
-class Application:
+class Application(RotatedSecret):
     """An application's secret in its second year, the machine that rotates it, and the server behind it."""
 
     case: Case
-    machine: Machine
     server: Server
     first: Credentials
     admin: Credentials
-    arn: str
-
-    def rotate(self) -> str:
-        self.machine.secrets_manager.rotate_secret(
-            SecretId=self.arn, RotationLambdaARN=f"{FUNCTION_ARN}rotate", RotationRules={"AutomaticallyAfterDays": 30}
-        )
-        return self.wait()
-
-    def retry(self) -> str:
-        self.machine.secrets_manager.retry(self.arn)
-        return self.wait()
-
-    def wait(self) -> str:
-        rotation = self.machine.secrets_manager.wait(self.arn)
-        assert rotation is not None
-        self.machine.settle()
-        return str(rotation.outcome)
-
-    def value(self, stage: str = "AWSCURRENT") -> dict[str, Any]:
-        answer = self.machine.secrets_manager.get_secret_value(SecretId=self.arn, VersionStage=stage)
-        return dict(json.loads(answer["SecretString"]))
 
     def credentials(self, stage: str = "AWSCURRENT") -> Credentials:
         value = self.value(stage)
         return replace(self.first, username=value["username"], password=value["password"])
-
-    def stages(self) -> dict[str, list[str]]:
-        return dict(self.machine.secrets_manager.describe_secret(SecretId=self.arn)["VersionIdsToStages"])
-
-    def subjects(self) -> list[str]:
-        return [message["Subject"].partition(":")[0] for message in self.machine.messages()]
-
-    def outcomes(self) -> list[str]:
-        return [outcome_of(execution) for execution in self.machine.executions()]
 
     @contextmanager
     def refusing(self, most: dict[str, int]) -> Iterator[None]:
@@ -148,21 +117,17 @@ def application(
         }
         kept |= {"dbname": first.dbname} if first.dbname else {}
         value = json.dumps(kept | {"username": admin.username, "password": admin.password})
-        admin_arn = model.create_secret(Name="admin", SecretString=value)["ARN"]
+        admin_arn = create_secret(machine, "admin", value)
         fields = kept | {"username": first.username, "password": first.password}
         tags = dict(case.tags)
         if case.strategy != SINGLE:
             fields |= {"masterarn": admin_arn}
         if case.strategy == BY_ADMIN:
             tags |= {"rotation:strategy": "single-user"}
-        arn = model.create_secret(
-            Name="payments/db",
-            SecretString=json.dumps(fields),
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-        )["ARN"]
+        arn = create_secret(machine, "payments/db", json.dumps(fields), tags)
         version = model.describe_secret(SecretId=arn)["VersionIdsToStages"].keys()
         model.update_secret_version_stage(SecretId=arn, VersionStage="GOLDEN", MoveToVersionId=next(iter(version)))
-        yield Application(case, machine, server, first, admin, arn)
+        yield Application(machine, arn, case, server, first, admin)
 
 
 def test_three_rotations_each_leave_a_new_password_that_logs_in_and_retire_the_old_ones(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from rotatorctl.local.secrets_manager import Silences
-from tests.workflow.machine import FUNCTION_ARN, Machine, running
+from tests.workflow.conftest import RotatedSecret, create_secret
+from tests.workflow.machine import Machine, running
 
 GENERIC = {"rotation:engine": "generic"}
 
@@ -22,34 +23,18 @@ def machine(definition: dict[str, Any]) -> Iterator[Machine]:
         yield machine
 
 
-def create(machine: Machine, value: str | bytes, tags: dict[str, str]) -> str:
-    request: dict[str, Any] = {"SecretBinary" if isinstance(value, bytes) else "SecretString": value}
-    pairs = [{"Key": key, "Value": each} for key, each in tags.items()]
-    return str(machine.secrets_manager.create_secret(Name="webhook", Tags=pairs, **request)["ARN"])
-
-
-def rotate(machine: Machine, arn: str) -> str:
-    machine.secrets_manager.rotate_secret(
-        SecretId=arn, RotationLambdaARN=f"{FUNCTION_ARN}rotate", RotationRules={"AutomaticallyAfterDays": 30}
-    )
-    rotation = machine.secrets_manager.wait(arn)
-    assert rotation is not None
-    machine.settle()
-    return str(rotation.outcome)
-
-
-def value(machine: Machine, arn: str, stage: str = "AWSCURRENT") -> str:
-    return str(machine.secrets_manager.get_secret_value(SecretId=arn, VersionStage=stage)["SecretString"])
+def webhook(machine: Machine, value: str | bytes, tags: dict[str, str]) -> RotatedSecret:
+    return RotatedSecret(machine, create_secret(machine, "webhook", value, tags))
 
 
 def test_a_plain_text_becomes_another_plain_text_and_awsprevious_is_the_one_before(machine: Machine) -> None:
-    arn = create(machine, "first", GENERIC)
+    secret = webhook(machine, "first", GENERIC)
     seen = ["first"]
 
     for _ in range(3):
-        assert rotate(machine, arn) == "RotationSucceeded"
-        assert value(machine, arn, "AWSPREVIOUS") == seen[-1]
-        seen.append(value(machine, arn))
+        assert secret.rotate() == "RotationSucceeded"
+        assert secret.text("AWSPREVIOUS") == seen[-1]
+        seen.append(secret.text())
 
     assert len(set(seen)) == 4
     assert {len(each) for each in seen[1:]} == {32}
@@ -57,33 +42,33 @@ def test_a_plain_text_becomes_another_plain_text_and_awsprevious_is_the_one_befo
 
 
 def test_the_key_that_the_tag_names_changes_and_no_other(machine: Machine) -> None:
-    arn = create(machine, '{"apiKey": "first", "url": "https://example.com"}', GENERIC | {"rotation:key": "apiKey"})
+    secret = webhook(machine, '{"apiKey": "first", "url": "https://example.com"}', GENERIC | {"rotation:key": "apiKey"})
 
-    assert rotate(machine, arn) == "RotationSucceeded"
+    assert secret.rotate() == "RotationSucceeded"
 
-    changed = json.loads(value(machine, arn))
+    changed = secret.value()
     assert changed.pop("apiKey") != "first"
     assert changed == {"url": "https://example.com"}
 
 
 def test_a_uuid_becomes_another_uuid(machine: Machine) -> None:
-    arn = create(machine, str(uuid.uuid4()), GENERIC | {"rotation:generator": "uuid"})
+    secret = webhook(machine, str(uuid.uuid4()), GENERIC | {"rotation:generator": "uuid"})
 
-    assert rotate(machine, arn) == "RotationSucceeded"
+    assert secret.rotate() == "RotationSucceeded"
 
-    assert uuid.UUID(value(machine, arn)).version == 4
+    assert uuid.UUID(secret.text()).version == 4
 
 
 def test_a_binary_value_is_refused_with_a_reason_and_stays(machine: Machine) -> None:
-    arn = create(machine, b"\x00\x01", GENERIC)
+    secret = webhook(machine, b"\x00\x01", GENERIC)
 
-    assert rotate(machine, arn) == "RotationFailed"
+    assert secret.rotate() == "RotationFailed"
 
     (message,) = machine.messages()
     assert json.loads(message["Message"])["reason"].startswith(
         "the secret's value is binary; this rotator rotates text"
     )
-    assert machine.secrets_manager.get_secret_value(SecretId=arn)["SecretBinary"] == b"\x00\x01"
+    assert machine.secrets_manager.get_secret_value(SecretId=secret.arn)["SecretBinary"] == b"\x00\x01"
 
 
 def sign(key: str, message: bytes) -> str:
@@ -95,15 +80,15 @@ def accepted(keys: list[str], message: bytes, signature: str) -> bool:
 
 
 def test_what_was_signed_just_before_a_rotation_is_accepted_until_the_next_one(machine: Machine) -> None:
-    arn = create(machine, base64.b64encode(b"k" * 32).decode(), GENERIC | {"rotation:generator": "hmac-sha256"})
-    signature = sign(value(machine, arn), b"order 17")
+    secret = webhook(machine, base64.b64encode(b"k" * 32).decode(), GENERIC | {"rotation:generator": "hmac-sha256"})
+    signature = sign(secret.text(), b"order 17")
 
-    assert rotate(machine, arn) == "RotationSucceeded"
-    both = [value(machine, arn), value(machine, arn, "AWSPREVIOUS")]
+    assert secret.rotate() == "RotationSucceeded"
+    both = [secret.text(), secret.text("AWSPREVIOUS")]
     assert accepted(both, b"order 17", signature)
-    assert accepted(both, b"order 18", sign(value(machine, arn), b"order 18"))
+    assert accepted(both, b"order 18", sign(secret.text(), b"order 18"))
     assert not accepted(both, b"order 19", signature)
 
-    assert rotate(machine, arn) == "RotationSucceeded"
-    assert not accepted([value(machine, arn), value(machine, arn, "AWSPREVIOUS")], b"order 17", signature)
-    assert len(base64.b64decode(value(machine, arn))) == 32
+    assert secret.rotate() == "RotationSucceeded"
+    assert not accepted([secret.text(), secret.text("AWSPREVIOUS")], b"order 17", signature)
+    assert len(base64.b64decode(secret.text())) == 32

@@ -7,17 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.workflow.conftest import World
-
-
-def tag(world: World, name: str, value: str) -> None:
-    world.machine.secrets_manager.tag_resource(SecretId=world.arn, Tags=[{"Key": name, "Value": value}])
-
-
-def reason(world: World) -> tuple[str, str, str]:
-    (message,) = world.machine.messages()
-    body = json.loads(message["Message"])
-    return body["step"], body["error"], body["reason"]
+from tests.workflow.conftest import World, create_secret
 
 
 @pytest.fixture
@@ -30,11 +20,11 @@ def table(world: World) -> str:
 
 
 def test_a_table_that_the_application_may_not_read_stops_the_rotation_and_is_named(world: World, table: str) -> None:
-    tag(world, "rotation:reads", f"pg_catalog.pg_class public.{table}")
+    world.tag("rotation:reads", f"pg_catalog.pg_class public.{table}")
 
     assert world.rotate() == "RotationFailed"
 
-    step, error, words = reason(world)
+    step, error, words = world.reason()
     assert (step, error) == ("TestSecret", "RightsDifferError")
     assert f"permission denied for table {table}" in words
     assert world.outcomes() == ["rolled back"]
@@ -44,13 +34,13 @@ def test_a_table_that_the_application_may_not_read_stops_the_rotation_and_is_nam
 def test_a_table_that_it_may_read_lets_the_rotation_pass(world: World, table: str) -> None:
     with world.server.admin() as admin:
         admin.run(f'GRANT SELECT ON {table} TO "{world.user}"')
-    tag(world, "rotation:reads", f"public.{table}")
+    world.tag("rotation:reads", f"public.{table}")
 
     assert world.rotate() == "RotationSucceeded"
 
 
 def test_the_log_in_test_reads_too(world: World, table: str) -> None:
-    tag(world, "rotation:reads", f"public.{table}")
+    world.tag("rotation:reads", f"public.{table}")
 
     assert world.rotate(RotateImmediately=False) == "TestRotationFailed"
 
@@ -61,19 +51,19 @@ def test_the_log_in_test_reads_too(world: World, table: str) -> None:
     ("name", "value"), [("rotation:generator", "pasword"), ("rotation:length", "4"), ("rotation:lenght", "40")]
 )
 def test_a_tag_that_is_wrong_is_named_before_anything_changes(world: World, name: str, value: str) -> None:
-    tag(world, name, value)
+    world.tag(name, value)
 
     assert world.rotate() == "RotationFailed"
 
-    step, error, words = reason(world)
+    step, error, words = world.reason()
     assert (step, error) == ("CreateSecret", "InvalidSecretError")
     assert name in words
     assert world.logs_in(world.old)
 
 
 def test_length_and_characters_are_those_of_the_tags(world: World) -> None:
-    tag(world, "rotation:length", "17")
-    tag(world, "rotation:characters", "alphanumeric")
+    world.tag("rotation:length", "17")
+    world.tag("rotation:characters", "alphanumeric")
 
     assert world.rotate() == "RotationSucceeded"
 
@@ -92,9 +82,8 @@ def alternating(world: World) -> Iterator[World]:
         admin.run(f'ALTER ROLE "{name}" CREATEROLE')
         admin.run(f'GRANT "{world.user}" TO "{name}" WITH ADMIN OPTION')
     value = {"host": "127.0.0.1", "port": world.server.port, "username": name, "password": "admin's own"}
-    model = world.machine.secrets_manager
-    made = model.create_secret(Name="admin", SecretString=json.dumps(value))["ARN"]
-    model.put_secret_value(SecretId=world.arn, SecretString=json.dumps(world.value() | {"masterarn": made}))
+    made = world.value() | {"masterarn": create_secret(world.machine, "admin", json.dumps(value))}
+    world.machine.secrets_manager.put_secret_value(SecretId=world.arn, SecretString=json.dumps(made))
     yield world
 
 
@@ -109,7 +98,7 @@ def test_a_right_that_the_second_user_lacks_stops_the_rotation_and_is_named(alte
 
     assert world.rotate() == "RotationFailed"
 
-    step, error, words = reason(world)
+    step, error, words = world.reason()
     assert (step, error) == ("TestSecret", "RightsDifferError")
     assert words.endswith(f"lacks what user '{second}' at 127.0.0.1:{world.server.port} may do: CREATEDB")
     assert world.outcomes()[-1] == "untouched"
