@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/adding-an-engine.md").read_text()
 MODULE, REGISTERED, IN_WORLDS, IN_CASES = re.findall(r"(?s)```python\n(.*?)```", PAGE)
 SHORTEST_PASSWORD = 6
+REFUSAL = "authentication failed"
 
 pytestmark = pytest.mark.xdist_group("ledger")
 
@@ -92,7 +93,7 @@ class Session(socketserver.BaseRequestHandler):
     def let_in(self, name: str, password: str) -> str:
         user = self.server.users.get(name)
         if not user or user.password != password:
-            self.server.lines.append(f"authentication failed for {name!r}")
+            self.server.lines.append(f"{REFUSAL} for {name!r}")
             return "NO refused"
         self.user = name
         return "OK"
@@ -154,6 +155,8 @@ class LedgerWorld:
     server: Ledger
     ca_pem: str
     logs_changes: bool = True
+    refusal: str = REFUSAL
+    speaks_first: bool = False
 
     @classmethod
     @contextmanager
@@ -207,7 +210,7 @@ class LedgerWorld:
         return answer == "OK"
 
     def refused(self, username: str) -> int:
-        return self.server.lines.count(f"authentication failed for {username!r}")
+        return self.server.lines.count(f"{REFUSAL} for {username!r}")
 
     def log(self) -> str:
         return "\n".join(self.server.lines)
