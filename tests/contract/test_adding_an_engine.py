@@ -10,12 +10,12 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 from tempfile import TemporaryDirectory
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
@@ -23,7 +23,13 @@ import pytest
 
 from rotation import engines
 from rotation.engines.base import Engine
-from rotation.errors import InvalidSecretError, PasswordRejectedError, RightsDifferError, RotationError
+from rotation.errors import (
+    InvalidSecretError,
+    PasswordRejectedError,
+    RightsDifferError,
+    RotationError,
+    UnavailableError,
+)
 from rotation.model import Credentials
 from rotation.secret import EngineTraits
 from rotatorctl.local.certificates import CertificateAuthority, ServerCertificate
@@ -37,6 +43,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/adding-an-engine.md").read_text()
 MODULE, REGISTERED, IN_WORLDS, IN_CASES = re.findall(r"(?s)```python\n(.*?)```", PAGE)
 SHORTEST_PASSWORD = 6
+# Where the page says that its engine goes.
+NEW_FILE = "functions/rotation/engines/ledger.py"
 REFUSAL = "authentication failed"
 
 pytestmark = pytest.mark.xdist_group("ledger")
@@ -253,7 +261,7 @@ def kind() -> Iterator[str]:
     traits, world = entries(REGISTERED, EngineTraits=EngineTraits), entries(IN_WORLDS, LedgerWorld=LedgerWorld)
     (name,) = traits
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        Path(folder, f"{traits[name].module}.py").write_text(MODULE)
+        Path(folder, Path(NEW_FILE).name).write_text(MODULE)
         patch.setattr(engines, "__path__", [*engines.__path__, folder])
         importlib.invalidate_caches()
         patch.setitem(engines.ENGINES, name, traits[name])
@@ -341,8 +349,45 @@ def test_an_answer_that_the_page_does_not_know_passes_as_it_is(
     assert not isinstance(error.value, RotationError)
 
 
+def test_a_session_that_breaks_off_is_unavailable(
+    ledger: LedgerWorld, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "let_in", lambda session, *_: session.request.shutdown(socket.SHUT_RDWR) or "OK")
+
+    with pytest.raises(UnavailableError, match="no answer"):
+        engine.verify(ledger.user())
+
+
+def test_a_session_that_falls_silent_is_unavailable(
+    ledger: LedgerWorld, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = Event()
+    monkeypatch.setattr(importlib.import_module(type(engine).__module__), "STATEMENT_TIMEOUT", 0)
+    monkeypatch.setattr(Session, "let_in", lambda *_: str(ended.wait(5)))
+
+    with pytest.raises(UnavailableError, match="timed out"):
+        engine.verify(ledger.user())
+    ended.set()
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_server_that_accepts_no_connection_is_unavailable(
+    ledger: LedgerWorld, engine: Engine, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    monkeypatch.setattr(importlib.import_module(type(engine).__module__), "CONNECT_TIMEOUT", 0.2)
+    with ExitStack() as opened:
+        queue = opened.enter_context(socket.create_server((HOST, 0), backlog=0))
+        for _ in range(2):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(queue.getsockname())
+
+        with pytest.raises(UnavailableError, match="timed out"):
+            engine.verify(replace(ledger.user(), port=queue.getsockname()[1], ssl=tls))
+
+
 def test_the_engine_of_the_page_would_pass_the_checks_of_a_module(tmp_path: Path) -> None:
-    file = tmp_path / "ledger.py"
+    file = tmp_path / Path(NEW_FILE).name
     file.write_text(MODULE)
     ruff = [sys.executable, "-m", "ruff"]
     settings = ["--config", str(ROOT / "pyproject.toml"), str(file)]
@@ -362,12 +407,11 @@ def test_the_engine_of_the_page_would_pass_the_checks_of_a_module(tmp_path: Path
 TEXT = re.sub(r"(?s)```.*?```", "", PAGE)
 SPANS = re.findall(r"`([^`]+)`", TEXT)
 PATHS = [span for span in SPANS if re.fullmatch(r"[\w.-]*(/[\w.-]+)+|\w+\.(md|toml)", span)]
-NOT_YET = "functions/rotation/engines/ledger.py"
 
 
 @pytest.mark.parametrize("path", [*PATHS, *re.findall(r"tests/\S+\.py", PAGE)])
 def test_a_file_that_the_page_names_exists(path: str) -> None:
-    assert (ROOT / path).is_file() != (path == NOT_YET)
+    assert (ROOT / path).is_file() != (path == NEW_FILE)
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)", TEXT))
@@ -382,7 +426,7 @@ def test_a_make_target_that_the_page_names_exists(target: str) -> None:
 
 @pytest.mark.parametrize("span", sorted(set(SPANS) - set(PATHS)))
 def test_a_name_that_the_page_uses_stands_in_a_file_that_it_names(span: str) -> None:
-    files = [(ROOT / path).read_text() for path in ("Makefile", *PATHS) if path != NOT_YET]
+    files = [(ROOT / path).read_text() for path in ("Makefile", *PATHS) if path != NEW_FILE]
     words = {word for text in (MODULE, *files) for word in re.findall(r"[\w-]+", text)}
 
     assert set(re.findall(r"[A-Za-z_][\w-]+", span)) <= words
