@@ -50,11 +50,11 @@ REFUSAL = "authentication failed"
 pytestmark = pytest.mark.xdist_group("ledger")
 
 
-def holds_every_engine(name: str, test: object) -> bool:
-    if not name.startswith("test_"):
+def holds_every_engine(name: str, test: Any) -> bool:
+    """Whether it is a test of any engine: not of none, and not only of engines that it chooses itself."""
+    if not name.startswith("test_") or not {"engine", "application"} & inspect.signature(test).parameters.keys():
         return False
-    given = inspect.signature(test).parameters.keys() if inspect.isfunction(test) else set()
-    return bool(given & {"engine", "application"}) and "blocking" not in given
+    return not {"kind", "case"} & {mark.args[0] for mark in getattr(test, "pytestmark", [])}
 
 
 # The two suites that hold every engine run here with the page's, on the fixtures below and these of theirs.
