@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rotation import rds
-from rotation.errors import AccessDeniedError, InvalidSecretError
+from rotation.errors import AccessDeniedError, InvalidSecretError, StageConflictError
 from rotation.model import AWSCURRENT, Credentials, Json
 from rotation.secret import EngineTraits, Secret
 from rotation.secret_fields import json_object
@@ -19,10 +19,11 @@ def admin_credentials(secret: Secret, engines: Mapping[str, EngineTraits]) -> Cr
     InvalidSecretError if they do not, AccessDeniedError naming the tag by which the functions may read it.
     """
     store = SecretStore(secret.admin_arn)
-    fields = _fields(store)
-    if "host" not in fields:
-        fields |= rds.endpoint(store.describe().tags)
-    if fields.get("engine") and engines.get(fields["engine"]) != secret.traits:
+    with _named():
+        fields = _fields(store)
+        if "host" not in fields:
+            fields |= rds.endpoint(store.describe().tags)
+    if fields.get("engine") and engines.get(str(fields["engine"])) != secret.traits:
         raise InvalidSecretError(f"the admin secret is for engine {fields['engine']!r}, this secret for another one")
     with _named():
         admin = Secret("", fields, Settings.of({}), secret.traits).credentials
@@ -42,14 +43,13 @@ def _fields(store: SecretStore) -> Json:
             f"{refused}; an admin secret is readable once it has the tag rotation:admin with this stack's name as value"
         ) from None
     if value is None:
-        raise InvalidSecretError("the admin secret that 'masterarn' names has no value")
-    with _named():
-        return json_object(value)
+        raise InvalidSecretError("it has no value")
+    return json_object(value)
 
 
 @contextmanager
 def _named() -> Iterator[None]:
     try:
         yield
-    except InvalidSecretError as error:
-        raise InvalidSecretError(f"the admin secret: {error}") from None
+    except (InvalidSecretError, StageConflictError) as error:
+        raise InvalidSecretError(f"the admin secret that 'masterarn' names: {error}") from None

@@ -133,7 +133,7 @@ def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Wo
     read = f"aws secretsmanager get-secret-value --secret-id {request.secret_id} --version-stage AWSCURRENT"
     restore = ("As the service's administrator, give the user the password that this shows", read)
     retry = (f"After that, {_RETRY}", _rotate(request))
-    return _Words("critical", "ACTION NEEDED, no known credential logs in", affected, what_next, (restore, retry))
+    return _Words("critical", "ACTION NEEDED, AWSCURRENT does not log in", affected, what_next, (restore, retry))
 
 
 def _check(request: Request, failure: Failure) -> _Words:

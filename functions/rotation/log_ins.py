@@ -28,8 +28,11 @@ def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
     secret, request = rotation.current_secret, rotation.request
     refused_in = failure.step if failure.error == LoginRefusedError.__name__ else ""
     if refused_in == "SetSecret" and rotation.description.current == request.current_version:
+        if rotation.alternates:
+            # Another user, who was not tried.
+            yield from _previous(rotation)
         return
-    if refused_in == "TestSecret" and not secret.alternates and not secret.keeps_password:
+    if refused_in == "TestSecret" and not rotation.alternates and not secret.keeps_password:
         # SetSecret had replaced AWSCURRENT's password by it, so if one of the two is live it is this one.
         yield from _pending(rotation)
         return
@@ -53,5 +56,8 @@ def _pending(rotation: Rotation) -> Iterator[Version]:
 
 
 def _previous(rotation: Rotation) -> Iterator[Version]:
-    if (previous := rotation.previous()) and previous.same_account(rotation.current):
+    """AWSPREVIOUS's, of the same user, or where two alternate of the other one."""
+    pending = rotation.secret(rotation.request.token, None)
+    user = pending.credentials if pending else rotation.current
+    if (previous := rotation.previous()) and previous.same_account(user):
         yield Version(AWSPREVIOUS, str(rotation.description.version(AWSPREVIOUS)), previous)

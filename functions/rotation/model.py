@@ -76,13 +76,15 @@ class Credentials:
     dbname: str = ""
     ssl: bool = True
     replica_set: str = ""
+    # Where the server keeps its users by database (MongoDB): the same name in two of them is two users.
+    realm: str = ""
 
     def __post_init__(self) -> None:
         conceal(self.password)
 
     def same_account(self, other: "Credentials") -> bool:
         """Whether both name the same user of the same server."""
-        return self.username == other.username and self.same_server(other)
+        return (self.username, self.realm) == (other.username, other.realm) and self.same_server(other)
 
     def same_server(self, other: "Credentials") -> bool:
         """Whether both name the same server, in the same words but for the case of its host name."""

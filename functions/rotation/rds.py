@@ -28,9 +28,7 @@ def endpoint(tags: Mapping[str, str]) -> Json:
         return _instance(arn)
     if arn := named.get(_CLUSTER):
         return _cluster(arn)
-    raise InvalidSecretError(
-        "the admin secret holds no 'host', and is none that RDS manages for an instance or cluster"
-    )
+    raise InvalidSecretError("it holds no 'host', and is none that RDS manages for an instance or cluster")
 
 
 def _instance(arn: str) -> Json:
@@ -38,7 +36,7 @@ def _instance(arn: str) -> Json:
         try:
             [found] = _client().describe_db_instances(DBInstanceIdentifier=arn)["DBInstances"]
         except _client().exceptions.DBInstanceNotFoundFault:
-            raise InvalidSecretError(f"the admin secret is managed for {arn}, which does not exist") from None
+            raise InvalidSecretError(f"it is managed for {arn}, which does not exist") from None
     if "Endpoint" not in found:
         raise UnavailableError(f"{arn} has no endpoint yet")
     return {"host": found["Endpoint"]["Address"], "port": found["Endpoint"]["Port"]}
@@ -49,7 +47,7 @@ def _cluster(arn: str) -> Json:
         try:
             [found] = _client().describe_db_clusters(DBClusterIdentifier=arn)["DBClusters"]
         except _client().exceptions.DBClusterNotFoundFault:
-            raise InvalidSecretError(f"the admin secret is managed for {arn}, which does not exist") from None
+            raise InvalidSecretError(f"it is managed for {arn}, which does not exist") from None
     if "Endpoint" not in found:
         raise UnavailableError(f"{arn} has no endpoint yet")
     return {"host": found["Endpoint"], "port": found["Port"]}

@@ -10,11 +10,12 @@ the labels are; what is true then is the outcome:
     it cannot even be tried                             needs a person; the reason is named
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
 from rotation.errors import LoginRefusedError, RotationError, UnavailableError
 from rotation.log_ins import Version, worth_trying
-from rotation.model import AWSCURRENT, STEPS, Credentials, Json, Request
+from rotation.model import AWSCURRENT, STEPS, Json, Request
 from rotation.outcome import (
     NEEDS_A_PERSON,
     NONE,
@@ -29,6 +30,7 @@ from rotation.outcome import (
 from rotation.redaction import redacted
 from rotation.report import verdict
 from rotation.rotation import Rotation
+from rotation.strategies.base import accepts
 
 # What else Step Functions and Lambda call a failure, for a person.
 _PLAIN_WORDS = {
@@ -51,6 +53,7 @@ def roll_back(rotation: Rotation) -> Json:
     """
     request = rotation.request
     failure = failure_of(request)
+    rotation.look_back()
     # An earlier call of this very state may have restored the credential and lost its answer. It is certain that there
     # was something to restore only if SetSecret was completed.
     changed = request.retry_count > 0 and failure.step in ("TestSecret", "FinishSecret")
@@ -98,47 +101,66 @@ def _restore(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
     works = None
     for version in worth_trying(rotation, failure):
         tried.append(version.label)
-        if _logs_in(rotation, version.credentials):
+        if accepts(rotation.engine, version.credentials):
             works = version
             break
+    promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
     if works and works.label == AWSCURRENT:
         outcome = ROLLED_BACK if changed else UNTOUCHED
-    elif works and _revert(rotation, works) and _logs_in(rotation, current):
+        if not promoted:
+            _put_back(rotation, failure)
+    elif works and _revert(rotation, works) and accepts(rotation.engine, current):
         outcome = ROLLED_BACK
     else:
-        return _not_restored(rotation, tried, works, account)
-    promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
+        return _not_restored(rotation, failure, tried, works, account)
     return Finding(ROTATED if promoted else outcome, account=account)
 
 
-def _logs_in(rotation: Rotation, credentials: Credentials) -> bool:
-    try:
-        rotation.engine.verify(credentials)
-    except LoginRefusedError:
-        return False
-    return True
-
-
 def _revert(rotation: Rotation, works: Version) -> bool:
-    """Whether the service took AWSCURRENT's credential back. Without a pending value this rotation changed nothing."""
-    pending = rotation.secret(rotation.request.token, None)
-    if not pending:
+    """Whether the service took AWSCURRENT's password back, from the admin or from the same user's other credential.
+
+    Without a pending value this rotation changed nothing, so there is nothing to take back.
+    """
+    current, token = rotation.current, rotation.request.token
+    if not rotation.secret(token, None) or not works.credentials.same_account(current):
         return False
-    try:
-        return rotation.strategy.revert(rotation.engine, rotation.known(pending.credentials), works.credentials)
-    except UnavailableError:
-        raise
-    except RotationError:
-        return False
+    for read_login in (rotation.admin, lambda: works.credentials):
+        try:
+            if login := read_login():
+                rotation.engine.set_password(login, current)
+                return True
+        except UnavailableError:
+            raise
+        except RotationError:
+            # The admin cannot; perhaps the user itself can.
+            continue
+    return False
 
 
-def _not_restored(rotation: Rotation, tried: list[str], works: Version | None, account: str) -> Finding:
+def _put_back(rotation: Rotation, failure: Failure) -> None:
+    """The idle one of two users gets its former password again, so that AWSPREVIOUS goes on logging in.
+
+    It is no user of AWSCURRENT, so what cannot be done here changes nothing of what is told.
+    """
+    request, pending = rotation.request, rotation.secret(rotation.request.token, None)
+    hopeless = failure.step == "CreateSecret" or failure.error == LoginRefusedError.__name__
+    # Once: RollBack has to end in its time, and AWSCURRENT counts.
+    if not pending or hopeless or request.retry_count:
+        return
+    with suppress(RotationError):
+        rotation.strategy.put_back(rotation.engine, rotation.known(pending.credentials))
+
+
+def _not_restored(
+    rotation: Rotation, failure: Failure, tried: list[str], works: Version | None, account: str
+) -> Finding:
     if works:
         why = "AWSCURRENT is refused, and its credential could not be set again"
         finding = Finding(NEEDS_A_PERSON, works.label, why, account)
         return replace(finding, working_version=works.version, current_version=rotation.description.current)
     if not tried:
-        return Finding(NEEDS_A_PERSON, NONE, "SetSecret was refused with every one that may be live", account)
+        why = f"{failure.reason}; no other version was tried, for that could lock the account"
+        return Finding(NEEDS_A_PERSON, NONE, why, account)
     if AWSCURRENT in tried:
         return Finding(NEEDS_A_PERSON, NONE, f"refused: {' and '.join(tried)}", account)
     why = (

@@ -10,7 +10,7 @@ from rotation.errors import InvalidSecretError, StageConflictError, UnavailableE
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request
 from rotation.secret import Secret
 from rotation.secret_store import Description, SecretStore
-from rotation.settings import OFF, RETAIN
+from rotation.settings import OFF, RETAIN, TAGS_OF_A_LOG_IN
 from rotation.strategies.alternating_users import AlternatingUsers
 from rotation.strategies.base import Known, Strategy
 from rotation.strategies.single_user import SingleUser
@@ -24,6 +24,19 @@ class Rotation:
         self.store = store
         self._secrets: dict[str, Secret | None] = {}
         self._admin: Credentials | None = None
+        self._looks_back = False
+
+    def look_back(self) -> None:
+        """From now on only those tags count that a log-in needs.
+
+        Somebody may have changed the others, for better or worse, since the attempt began that is looked back at.
+        """
+        self._looks_back = True
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        tags = dict(self.description.tags)
+        return {key: tags[key] for key in tags.keys() & TAGS_OF_A_LOG_IN} if self._looks_back else tags
 
     @cached_property
     def description(self) -> Description:
@@ -38,8 +51,7 @@ class Rotation:
         """A version's value, or None if it has none or does not carry the label. Raises InvalidSecretError."""
         if not self._secrets.get(version):
             value = self.store.read(version, stage)
-            tags = self.description.tags
-            self._secrets[version] = None if value is None else Secret.parse(value, tags, engines.ENGINES)
+            self._secrets[version] = None if value is None else Secret.parse(value, self._tags, engines.ENGINES)
         return self._secrets[version]
 
     @property
@@ -79,8 +91,14 @@ class Rotation:
         return self._admin
 
     @property
+    def alternates(self) -> bool:
+        """Whether two users take turns; looking back, whether they did in this attempt."""
+        pending = self.secret(self.request.token, None) if self._looks_back else None
+        return not pending.credentials.same_account(self.current) if pending else self.current_secret.alternates
+
+    @property
     def strategy(self) -> Strategy:
-        return AlternatingUsers() if self.current_secret.alternates else SingleUser()
+        return AlternatingUsers() if self.alternates else SingleUser()
 
     @property
     def engine(self) -> Engine:

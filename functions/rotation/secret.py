@@ -11,6 +11,8 @@ from rotation.model import Credentials, Json
 from rotation.redaction import conceal
 from rotation.settings import ALTERNATING_USERS, OFF, RETAIN, SINGLE_USER, Settings
 
+# What a server's engine reads besides the password.
+_SERVER_KEYS = {"engine", "host", "port", "username", "dbname", "ssl", "masterarn", "replicaSet"}
 _SECRET_ARN = re.compile(r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}")
 
 # What AWS's own rotation functions rotate, or people ask for, and this rotator does not.
@@ -33,6 +35,8 @@ class EngineTraits:
     longest_name: int = 0
     # Whether a user that changes its own password goes on being let in with the old one too.
     holds_two: bool = False
+    # Whether a user belongs to the database of the secret.
+    users_in_databases: bool = False
     # Whether `host` may be a list, separated by commas, each with a port of its own.
     many_hosts: bool = False
 
@@ -70,21 +74,23 @@ class Secret:
     def credentials(self) -> Credentials:
         if not self.traits.has_server:
             return Credentials(str(self.fields.get("username", "")), self._password)
+        dbname = secret_fields.optional(self.fields, "dbname", self.traits.default_dbname)
         return Credentials(
             username=secret_fields.text(self.fields, "username"),
             password=self._password,
             host=(secret_fields.hosts if self.traits.many_hosts else secret_fields.host)(self.fields),
             port=secret_fields.port(self.fields, self.traits.default_port),
-            dbname=secret_fields.optional(self.fields, "dbname", self.traits.default_dbname),
+            dbname=dbname,
             ssl=secret_fields.ssl(self.fields),
             replica_set=secret_fields.optional(self.fields, "replicaSet"),
+            realm=dbname if self.traits.users_in_databases else "",
         )
 
     @property
     def admin_arn(self) -> str:
         """The ARN of the admin secret, if one is named and used."""
-        if self.settings.two_passwords == RETAIN:
-            # The server takes this statement from the user itself alone.
+        if self.settings.two_passwords == RETAIN or not self.traits.has_server:
+            # The server takes RETAIN CURRENT PASSWORD from the user itself alone.
             return ""
         arn = secret_fields.optional(self.fields, "masterarn")
         if arn and not _SECRET_ARN.fullmatch(arn):
@@ -124,16 +130,31 @@ class Secret:
 
     def _check_settings(self) -> None:
         engine, settings = self.traits.module, self.settings
-        if settings.two_passwords == RETAIN and engine != "mysql":
-            raise InvalidSecretError(
-                f"the tag 'rotation:two-passwords' may be 'retain' for MySQL alone, not for {engine}"
-            )
+        if settings.key in (_SERVER_KEYS if self.traits.has_server else {"engine"}):
+            raise InvalidSecretError(f"the tag 'rotation:key' names {settings.key!r}, which is no key for a password")
+        if settings.two_passwords == RETAIN:
+            self._check_retain()
         if settings.two_passwords == OFF and self.traits.holds_two:
             raise InvalidSecretError(
                 f"the tag 'rotation:two-passwords' cannot be 'off' for {engine}; after a leak rotate twice"
             )
         if settings.reads and not self.traits.has_server:
             raise InvalidSecretError(f"the tag 'rotation:reads' needs an engine with a server, not {engine}")
+        self._check_alternates()
+
+    def _check_retain(self) -> None:
+        name = self.settings.engine or self.fields.get("engine")
+        if self.traits.module != "mysql" or name == "mariadb":
+            raise InvalidSecretError(
+                f"the tag 'rotation:two-passwords' may be 'retain' for MySQL alone, not for {name}"
+            )
+        if self.settings.strategy == ALTERNATING_USERS:
+            raise InvalidSecretError(
+                "alternating users need no second password: take the tag 'rotation:two-passwords' off"
+            )
+
+    def _check_alternates(self) -> None:
+        engine = self.traits.module
         if self.alternates and not self.traits.alternates:
             raise InvalidSecretError(f"engine {engine} has no alternating users; see docs/engines.md")
         if self.alternates and not self.admin_arn:
@@ -162,7 +183,7 @@ def _traits(fields: Json, settings: Settings, engines: Mapping[str, EngineTraits
             'the secret names no engine: add the key "engine" to its JSON, or tag it with aws secretsmanager '
             f"tag-resource --secret-id <secret> --tags Key=rotation:engine,Value=<engine>; engines: {known}"
         )
-    if isinstance(name, str) and name in _NOT_YET:
+    if isinstance(name, str) and _NOT_YET & {name, name.lower().partition("-")[0]}:
         raise InvalidSecretError(f"engine {name!r} is not there yet, see docs/engines.md; this rotator knows {known}")
     if not isinstance(name, str) or name not in engines:
         raise InvalidSecretError(f"unknown engine {name!r}; this rotator knows {known}")

@@ -20,7 +20,7 @@ def json_object(value: str) -> Json:
     """The JSON object in a text. Raises InvalidSecretError if it is none, or cannot be written again as it is."""
     try:
         fields = json.loads(value)
-        json.dumps(fields, ensure_ascii=False).encode()
+        json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
         raise InvalidSecretError("the secret's value holds half of a surrogate pair, which is no character") from None
     except (ValueError, RecursionError):

@@ -19,6 +19,8 @@ _CHOICES = {
 }
 # `admin` marks an admin secret for the functions' roles; it asks for nothing here.
 _NAMES = {"engine", "key", "length", "reads", "admin", *_CHOICES}
+# What says how to log in, and not how to rotate.
+TAGS_OF_A_LOG_IN = {f"{PREFIX}engine", f"{PREFIX}key"}
 _DEFAULT_LENGTH = 32
 # Characters of a password, bytes of a key. Those generators alone take a length.
 _LENGTHS = {"password": (8, 128), "base64": (16, 256), "hex": (16, 256)}

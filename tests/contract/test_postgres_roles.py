@@ -40,7 +40,7 @@ class Pair:
     def rotate(self, source: Credentials, target: Credentials) -> Credentials:
         """The target with a new password, made equal to the source."""
         made = replace(target, password=f"new-{secrets.token_urlsafe(9)}")
-        ENGINE.clone_user(self.admin, source, made)
+        ENGINE.clone_user(self.admin, source, made, proven=True)
         return made
 
     def run(self, user: Credentials, *statements: str) -> Any:
@@ -166,7 +166,7 @@ def test_a_clone_that_was_half_made_is_completed(pair: Pair) -> None:
 
 def test_nothing_is_made_when_something_cannot_be(pair: Pair) -> None:
     with pytest.raises(RotationError):
-        ENGINE.clone_user(replace(pair.app), pair.app, pair.clone)
+        ENGINE.clone_user(replace(pair.app), pair.app, pair.clone, proven=True)
 
     assert pair.world.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{pair.clone.username}'") == []
 
@@ -175,7 +175,7 @@ def test_an_admin_without_the_right_is_named_and_nothing_changes(pair: Pair) -> 
     other = pair.world.user()
 
     with pytest.raises(RightsDifferError, match=rf"user '{pair.admin.username}'.*permission denied"):
-        ENGINE.clone_user(pair.admin, other, replace(other, username=f"{other.username}_clone"))
+        ENGINE.clone_user(pair.admin, other, replace(other, username=f"{other.username}_clone"), proven=True)
 
     assert pair.world.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{other.username}_clone'") == []
 
@@ -185,7 +185,7 @@ def test_two_calls_at_once_leave_one_clone_with_one_of_the_two_passwords(pair: P
 
     def clone(target: Credentials) -> str:
         try:
-            ENGINE.clone_user(pair.admin, pair.app, target)
+            ENGINE.clone_user(pair.admin, pair.app, target, proven=True)
         except RotationError as error:
             return type(error).__name__
         return "done"
@@ -284,6 +284,110 @@ def test_the_admin_is_refused_once_and_named(pair: Pair) -> None:
     refused = pair.world.log().count("password authentication failed")
 
     with pytest.raises(LoginRefusedError, match=f"user '{pair.admin.username}'"):
-        ENGINE.clone_user(replace(pair.admin, password="wrong"), pair.app, pair.clone)
+        ENGINE.clone_user(replace(pair.admin, password="wrong"), pair.app, pair.clone, proven=True)
 
     assert pair.world.log().count("password authentication failed") == refused + 1
+
+
+def test_a_user_who_exists_and_is_not_proven_is_left_alone(pair: Pair) -> None:
+    other = pair.world.user(pair.clone.username)
+    pair.world.sql(f'GRANT "{other.username}" TO "{pair.admin.username}" WITH ADMIN OPTION')
+    pair.world.sql(f'GRANT "{pair.app.username}" TO "{other.username}"')
+    before = pair.role(other)
+
+    with pytest.raises(InvalidSecretError, match="exists already"):
+        ENGINE.clone_user(pair.admin, pair.app, replace(other, password="another"), proven=False)
+
+    assert pair.role(other) == before
+
+
+def test_a_user_who_shows_on_the_server_that_it_is_the_pairs_second_needs_no_other_proof(pair: Pair) -> None:
+    clone = pair.rotate(pair.app, pair.clone)
+    again = replace(clone, password="another")
+
+    ENGINE.clone_user(pair.admin, pair.app, again, proven=False)
+    ENGINE.clone_user(pair.admin, again, replace(pair.app, password="a third"), proven=False)
+
+    assert pair.world.logs_in(again)
+    assert not pair.world.logs_in(pair.app)
+
+
+def test_what_an_application_sets_for_itself_is_never_run_by_the_admin(pair: Pair) -> None:
+    database = f"shop_{secrets.token_hex(4)}"
+    pair.world.sql(f'CREATE DATABASE {database} OWNER "{pair.app.username}"')
+    stolen = f"stolen_{secrets.token_hex(4)}"
+    pair.run(
+        pair.app,
+        f"ALTER DATABASE {database} SET standard_conforming_strings = off",
+        f"ALTER DATABASE {database} SET lock_timeout = '1ms'",
+        "ALTER ROLE CURRENT_USER SET application_name = "
+        f"$q$x\\'; CREATE ROLE {stolen} LOGIN CREATEROLE; COMMIT; BEGIN; --$q$",
+    )
+    app = replace(pair.app, dbname=database)
+
+    clone = replace(pair.clone, dbname=database)
+    ENGINE.clone_user(pair.admin, app, clone, proven=False)
+
+    assert pair.world.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{stolen}'") == []
+    assert pair.world.logs_in(clone)
+
+
+@pytest.mark.parametrize("value", ["", "a", '"a b", c', '"a ""quoted"" one"'])
+def test_every_search_path_is_copied_as_it_is(pair: Pair, value: str) -> None:
+    with pair.world.server.connection(pair.app.username, pair.app.password) as app:
+        app.run("SELECT set_config('search_path', :value, false)", value=value)
+        app.run(f'ALTER ROLE "{pair.app.username}" SET search_path FROM CURRENT')
+
+    clone = pair.rotate(pair.app, pair.clone)
+
+    # The list with one empty name is how PostgreSQL writes an empty list.
+    shown = [pair.run(user, "SHOW search_path")[0][0] for user in (clone, pair.app)]
+    assert shown[0] == (shown[1] or '""')
+
+
+def test_a_role_that_the_application_acts_as_is_acted_as_by_both(pair: Pair) -> None:
+    owner = f"owner_{secrets.token_hex(4)}"
+    pair.world.sql(
+        f"CREATE ROLE {owner}", f'GRANT {owner} TO "{pair.app.username}"', f"GRANT CREATE ON SCHEMA public TO {owner}",
+        f'ALTER ROLE "{pair.app.username}" SET role = {owner}',
+    )  # fmt: skip
+
+    clone = pair.rotate(pair.app, pair.clone)
+    pair.run(clone, f"CREATE TABLE {pair.table}_o (id int)")
+    pair.run(pair.app, f"ALTER TABLE {pair.table}_o ADD COLUMN by_app int")
+
+    app = pair.rotate(clone, pair.app)
+    assert pair.run(app, "SELECT current_user") == pair.run(clone, "SELECT current_user") == [[owner]]
+
+
+def test_a_clone_that_is_told_to_act_as_itself_somewhere_is_told_otherwise(pair: Pair) -> None:
+    clone = pair.rotate(pair.app, pair.clone)
+    pair.world.sql(f'ALTER ROLE "{clone.username}" IN DATABASE postgres SET role = none')
+
+    clone = pair.rotate(pair.app, clone)
+
+    assert pair.run(clone, "SELECT current_user") == [[pair.app.username]]
+
+
+def test_a_current_user_who_does_not_inherit_keeps_what_it_owns(taken_over: Pair) -> None:
+    pair = taken_over
+    pair.world.sql(
+        f'REVOKE "{pair.app.username}" FROM "{pair.clone.username}"',
+        f'GRANT "{pair.app.username}" TO "{pair.clone.username}" WITH INHERIT FALSE',
+    )
+
+    with pytest.raises(RightsDifferError, match="does not inherit"):
+        pair.rotate(pair.clone, pair.app)
+
+    ENGINE.verify(pair.clone, [f"{pair.table}_c"])
+
+
+def test_default_privileges_of_a_clone_of_awss_rotation_go_along(taken_over: Pair) -> None:
+    pair, reader = taken_over, taken_over.world.user()
+    pair.run(pair.clone, f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO "{reader.username}"')
+
+    app = pair.rotate(pair.clone, pair.app)
+    pair.run(app, f"CREATE TABLE {pair.table}_p (id int)")
+
+    ENGINE.verify(reader, [f"public.{pair.table}_p"])
+    assert ENGINE.rights(pair.clone) <= ENGINE.rights(app)

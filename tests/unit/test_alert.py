@@ -78,7 +78,7 @@ def test_the_json_says_the_same_as_the_mail(finding: Finding) -> None:
         ("untouched", "warning", "Rotation failed, nothing changed", "no, AWSCURRENT was never changed and logs in"),
         ("rolled back", "warning", "Rotation failed, the old credential is restored", "new log-ins were refused for a"),
         ("another works", "critical", "ACTION NEEDED, AWSCURRENT does not log in but AWSPENDING does", "yes, "),
-        ("none works", "critical", "ACTION NEEDED, no known credential logs in", "yes, whoever reads AWSCURRENT"),
+        ("none works", "critical", "ACTION NEEDED, AWSCURRENT does not log in", "yes, whoever reads AWSCURRENT"),
         ("could not look", "critical", "CHECK NEEDED, AWSCURRENT could not be tried", "unknown"),
     ],
 )

@@ -118,7 +118,9 @@ def test_an_admin_secret_without_a_host_that_is_none_of_rds_is_named(setting: Se
 
     error, reason = setting.reason()
     assert error == "InvalidSecretError"
-    assert reason == "the admin secret holds no 'host', and is none that RDS manages for an instance or cluster"
+    assert reason.startswith(
+        "the admin secret that 'masterarn' names: it holds no 'host', and is none that RDS manages"
+    )
 
 
 def test_an_instance_that_is_gone_is_named(setting: Setting) -> None:
@@ -127,7 +129,9 @@ def test_an_instance_that_is_gone_is_named(setting: Setting) -> None:
 
     assert setting.rotate(arn) == "RotationFailed"
 
-    assert setting.reason() == ("InvalidSecretError", f"the admin secret is managed for {gone}, which does not exist")
+    error, reason = setting.reason()
+    assert error == "InvalidSecretError"
+    assert reason == f"the admin secret that 'masterarn' names: it is managed for {gone}, which does not exist"
 
 
 @pytest.fixture

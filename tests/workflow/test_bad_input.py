@@ -136,7 +136,7 @@ def test_a_value_that_was_mended_rotates(world: World) -> None:
     assert world.value()["password"] != OLD
 
 
-REFUSED = ("LoginRefusedError", "ACTION NEEDED, no known credential logs in")
+REFUSED = ("LoginRefusedError", "ACTION NEEDED, AWSCURRENT does not log in")
 NOT_TRIED = ("InvalidSecretError", "CHECK NEEDED, AWSCURRENT could not be tried")
 
 # What differs from a good value, the error and headline, and the server's or the client's own words.

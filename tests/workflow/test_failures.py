@@ -187,7 +187,7 @@ def test_a_password_changed_by_hand_needs_a_person_and_nothing_is_changed(world:
 
     assert world.rotate() == "RotationFailed"
 
-    assert world.subjects() == ["ACTION NEEDED, no known credential logs in"]
+    assert world.subjects() == ["ACTION NEEDED, AWSCURRENT does not log in"]
     assert world.outcomes() == ["needs a person"]
     assert world.logs_in("changed-by-hand")
 
@@ -198,7 +198,7 @@ def test_attempts_that_could_put_nothing_right_do_not_use_up_the_limit(world: Wo
     world.rotate()
     for _ in range(3):
         world.retry()
-    assert world.subjects() == ["ACTION NEEDED, no known credential logs in"]
+    assert world.subjects() == ["ACTION NEEDED, AWSCURRENT does not log in"]
 
     with world.server.admin() as admin:
         admin.run(f"ALTER ROLE \"{world.user}\" PASSWORD '{world.old}'")
@@ -240,7 +240,7 @@ def test_an_unreadable_awsprevious_does_not_hide_that_awscurrent_is_refused(worl
 
     world.rotate()
 
-    assert world.subjects() == ["ACTION NEEDED, no known credential logs in"]
+    assert world.subjects() == ["ACTION NEEDED, AWSCURRENT does not log in"]
 
 
 def test_a_promotion_that_only_old_labels_deny_is_not_taken_back(world: World) -> None:

@@ -1,7 +1,4 @@
-"""Engine `mongo`: MongoDB from 4.4 and Amazon DocumentDB from 5.0 on, by PyMongo.
-
-Tried against SecantusDB, which speaks MongoDB's protocol. What is said of the two themselves was not run against them.
-"""
+"""Engine `mongo`: MongoDB from 4.4 and Amazon DocumentDB from 5.0 on, by PyMongo; tried against SecantusDB alone."""
 
 import re
 import socket
@@ -15,7 +12,7 @@ from pymongo.errors import ConfigurationError, ConnectionFailure, InvalidName, O
 from pymongo.saslprep import saslprep
 from pymongo.uri_parser import split_hosts
 
-from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT, Engine
+from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT, Engine, somebody_elses
 from rotation.errors import (
     InvalidSecretError,
     LoginRefusedError,
@@ -69,7 +66,7 @@ class Mongo(Engine):
             _refuse_unprepared(client, target, target)
             _write(client, target.dbname, {"updateUser": target.username, "pwd": target.password})
 
-    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials) -> None:
+    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, proven: bool) -> None:
         with _login(admin) as client:
             _refuse_unprepared(client, clone, source)
             user = {"pwd": clone.password, **_cloned(client, source, clone)}
@@ -78,6 +75,8 @@ class Mongo(Engine):
             except OperationFailure as error:
                 if error.code != _USER_EXISTS:
                     raise
+                if not proven:
+                    raise InvalidSecretError(somebody_elses(clone.username)) from None
                 _write(client, clone.dbname, {"updateUser": clone.username, **user})
 
     def rights(self, credentials: Credentials) -> frozenset[str]:

@@ -1,29 +1,26 @@
 """A second user of MySQL or MariaDB that is like the first one in everything but name and password. No driver."""
 
+from collections.abc import Iterable
+
+from rotation.engines.base import somebody_elses
 from rotation.engines.mysql_grants import Right, attributes, granting, identifier, literal, revoking, rights
 from rotation.engines.mysql_users import Account, Server, accounts, existing, identified, judged, named
-from rotation.errors import RightsDifferError
+from rotation.errors import InvalidSecretError, RightsDifferError
 from rotation.model import Credentials
 
 _LIMITS = "max_questions, max_updates, max_connections, max_user_connections"
 _ATTRIBUTES = f"ssl_type, CAST(ssl_cipher AS CHAR), CAST(x509_issuer AS CHAR), CAST(x509_subject AS CHAR), {_LIMITS}"
 
 
-def clone(server: Server, source: Credentials, target: Credentials) -> None:
+def clone(server: Server, source: Credentials, target: Credentials, *, proven: bool) -> None:
     """Give `target` an account beside each of `source`, equal but for the name, and then its password.
 
     Accounts that `source` does not have are never dropped, because they may own views and routines, nor left, because
     they would keep another password: then nothing is changed.
     """
     hosts = {account.host: account for account in accounts(server, target.username)}
-    for account in hosts.values():
-        account.check()
     originals = existing(server, source)
-    if strangers := hosts.keys() - {account.host for account in originals}:
-        raise RightsDifferError(
-            f"{target} also logs in from {sorted(strangers)}, from where {source.username!r} does not: "
-            "drop those accounts, or create the same ones for the other user"
-        )
+    _refuse_strangers(source, target, hosts.values(), {account.host for account in originals}, proven)
     twins = {original: Account(target.username, original.host) for original in originals}
     for original, twin in twins.items():
         if original.host not in hosts:
@@ -32,7 +29,24 @@ def clone(server: Server, source: Credentials, target: Credentials) -> None:
             _identify(server, f"CREATE USER IF NOT EXISTS {twin}", target, clauses)
         _equalize(server, original, twin)
     for original, twin in twins.items():
-        _identify(server, f"ALTER USER {twin}", target, f"{_attributes(server, original)} ACCOUNT UNLOCK")
+        # An account that the administrator has locked has a locked twin.
+        lock = "LOCK" if original.is_locked else "UNLOCK"
+        _identify(server, f"ALTER USER {twin}", target, f"{_attributes(server, original)} ACCOUNT {lock}")
+
+
+def _refuse_strangers(
+    source: Credentials, target: Credentials, found: Iterable[Account], hosts: set[str], proven: bool
+) -> None:
+    # One that has the new password was made by an earlier call that stopped half-way.
+    if not proven and not all(account.takes(target.password) for account in found):
+        raise InvalidSecretError(somebody_elses(target.username))
+    for account in found:
+        account.check()
+    if strangers := {account.host for account in found} - hosts:
+        raise RightsDifferError(
+            f"{target} also logs in from {sorted(strangers)}, from where {source.username!r} does not: "
+            "drop those accounts, or create the same ones for the other user"
+        )
 
 
 def _identify(server: Server, verb: str, target: Credentials, clauses: str) -> None:

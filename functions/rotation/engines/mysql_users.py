@@ -39,6 +39,7 @@ class Account:
     user: str
     host: str
     methods: tuple[tuple[str, str], ...] = ()
+    is_locked: bool = False
 
     def __str__(self) -> str:
         return f"{literal(self.user)}@{literal(self.host)}"
@@ -79,10 +80,15 @@ def locked(server: Server, seconds: int, *names: str) -> Iterator[None]:
 def accounts(server: Server, user: str) -> list[Account]:
     """The accounts of this name. Source: https://mariadb.com/kb/en/mysqlglobal_priv-table"""
     if not server.is_mariadb:
-        return [Account(user, host) for (host,) in server.run(f"SELECT Host FROM mysql.user WHERE {named(user)}")]
+        rows = server.run(f"SELECT Host, account_locked FROM mysql.user WHERE {named(user)}")
+        return [Account(user, host, is_locked=locked == "Y") for host, locked in rows]
     rows = server.run(f"SELECT Host, Priv FROM mysql.global_priv WHERE {named(user)}")
     found = [(host, json.loads(stored)) for host, stored in rows]
-    return [Account(user, host, _methods(stored)) for host, stored in found if not stored.get("is_role")]
+    return [
+        Account(user, host, _methods(stored), bool(stored.get("account_locked")))
+        for host, stored in found
+        if not stored.get("is_role")
+    ]
 
 
 def named(user: str) -> str:

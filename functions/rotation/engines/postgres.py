@@ -1,14 +1,10 @@
 """Engine `postgres`: PostgreSQL and Aurora PostgreSQL, by pg8000."""
 
-import hashlib
-import hmac
 import socket
 import ssl
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from secrets import token_bytes
 
 import pg8000.native as pg
 from pg8000.core import Context
@@ -17,6 +13,7 @@ from scramp.utils import saslprep
 
 from rotation.engines import postgres_roles
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT, Engine
+from rotation.engines.postgres_verifiers import password_verifier
 from rotation.errors import (
     InvalidSecretError,
     LoginRefusedError,
@@ -37,7 +34,8 @@ _ERRORS: dict[str, type[RotationError]] = {
     "42P01": InvalidSecretError,
     "42704": InvalidSecretError,
     "42501": RightsDifferError,
-    "22023": PasswordRejectedError,
+    # A setting, or a password that the server judges.
+    "22023": InvalidSecretError,
     "08": UnavailableError,
     # A standby, or a server that a failover has just made read-only.
     "25006": UnavailableError,
@@ -49,9 +47,16 @@ _ERRORS: dict[str, type[RotationError]] = {
     # "tuple concurrently updated": another session changed the same role at this moment.
     "XX000": UnavailableError,
 }
+# What the module passwordcheck, and others of its kind, answer.
+_REJECTED = "22023"
 # A role may carry settings (ALTER ROLE ... SET) that are meant for its application and would forbid ALTER ROLE here.
 # The search path keeps the admin from calling a function that an application made under a built-in one's name.
-_OWN_SETTINGS = "SET role = none; SET default_transaction_read_only = off; SET search_path = pg_catalog"
+# A database has settings of its own too, and its owner may be the application: strings and limits are the usual ones.
+_OWN_SETTINGS = (
+    "SET role = none; SET search_path = pg_catalog; SET standard_conforming_strings = on; "
+    "SET default_transaction_read_only = off; SET synchronous_commit = on; SET lock_timeout = 0; "
+    "SET idle_in_transaction_session_timeout = 0"
+)
 _SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 _SASL = (10).to_bytes(4)
 
@@ -70,10 +75,11 @@ class Postgres(Engine):
         with _login_to_change(login, target) as connection:
             _set_password(connection, target)
 
-    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials) -> None:
+    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, proven: bool) -> None:
         with _login_to_change(admin, source) as connection:
             connection.run("BEGIN")
-            postgres_roles.make_equal(connection.run, source.username, clone.username, pg.identifier, pg.literal)
+            names = source.username, clone.username
+            postgres_roles.make_equal(connection.run, *names, pg.identifier, proven=proven)
             _set_password(connection, clone)
             connection.run("COMMIT")
 
@@ -92,8 +98,13 @@ def _login_to_change(login: Credentials, target: Credentials) -> Iterator[pg.Con
 
 def _set_password(connection: pg.Connection, target: Credentials) -> None:
     kind = (connection.run("SHOW password_encryption") or [[""]])[0][0]
-    verifier = pg.literal(_verifier(kind, target))
-    connection.run(f"ALTER ROLE {pg.identifier(target.username)} PASSWORD {verifier}")
+    verifier = pg.literal(password_verifier(kind, target, _prepared(target.password)))
+    try:
+        connection.run(f"ALTER ROLE {pg.identifier(target.username)} PASSWORD {verifier}")
+    except pg.DatabaseError as error:
+        if error.args[0].get("C") == _REJECTED:
+            raise PasswordRejectedError(f"{target}: {error.args[0].get('M')} (SQLSTATE {_REJECTED})") from None
+        raise
 
 
 @contextmanager
@@ -168,18 +179,6 @@ def _prepared(password: str) -> bytes:
         return (saslprep(password) or password).encode()
     except ScramException:
         return password.encode()
-
-
-def _verifier(kind: str, target: Credentials) -> str:
-    """What the server stores for this password. Format: https://www.postgresql.org/docs/current/catalog-pg-authid.html"""
-    if kind == "md5":
-        return "md5" + hashlib.md5((target.password + target.username).encode()).hexdigest()
-    salt, iterations = token_bytes(16), 4096
-    salted = hashlib.pbkdf2_hmac("sha256", _prepared(target.password), salt, iterations)
-    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server_key = hmac.digest(salted, b"Server Key", "sha256")
-    encoded = (b64encode(part).decode() for part in (salt, stored_key, server_key))
-    return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *encoded)
 
 
 @contextmanager

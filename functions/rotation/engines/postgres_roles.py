@@ -6,15 +6,13 @@ whatever is granted, revoked or created under either counts for both at once, de
 The session's own settings and limits are not inherited, so they are copied.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-type Run = Callable[..., Any]
+from rotation.engines.base import somebody_elses
+from rotation.errors import InvalidSecretError, RightsDifferError
 
-# A setting that is a list of identifiers, which must be quoted one by one (GUC_LIST_QUOTE in src/backend/utils/misc).
-_LISTS = {"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"}
-_ITEM = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
+type Run = Callable[..., Any]
 
 _EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = :role"
 _IS_MEMBER = """
@@ -27,13 +25,42 @@ _OWNS = """
     SELECT 1 FROM pg_shdepend
     WHERE refclassid = CAST('pg_authid' AS regclass) AND pg_get_userbyid(refobjid) = :role AND deptype = 'o'
       AND dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) LIMIT 1"""
+# The server writes each statement itself, with every name and value quoted. What the source has, the clone gets; where
+# the source acts as itself, the clone acts as the source. A setting that is a list of names is quoted one by one.
 _SETTINGS = """
-    SELECT coalesce((SELECT datname FROM pg_database WHERE oid = setdatabase), ''), unnest(setconfig)
-    FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole WHERE rolname = :role ORDER BY 1, 2"""
+    WITH stored AS (
+        SELECT pg_get_userbyid(setrole) AS role, setdatabase,
+               split_part(entry, '=', 1) AS name, substr(entry, strpos(entry, '=') + 1) AS value
+        FROM pg_db_role_setting, unnest(setconfig) AS entry
+    ), wanted AS (
+        SELECT setdatabase, name,
+               CASE WHEN name = 'role' AND value = 'none' THEN CAST(:base AS text) ELSE value END AS value
+        FROM stored WHERE role = :source AND NOT (name = 'role' AND value = :clone)
+      UNION ALL
+        SELECT 0, 'role', CAST(:base AS text) WHERE :base = :source
+          AND NOT EXISTS (SELECT FROM stored WHERE role = :source AND name = 'role' AND setdatabase = 0)
+    ), found AS (SELECT setdatabase, name, value FROM stored WHERE role = :clone),
+    changes AS (
+        SELECT setdatabase, format(' RESET %I', name) AS change
+        FROM found WHERE (setdatabase, name) NOT IN (SELECT setdatabase, name FROM wanted)
+      UNION ALL
+        SELECT setdatabase, format(' SET %I = %s', name, CASE
+            WHEN name IN ('local_preload_libraries', 'search_path', 'session_preload_libraries', 'temp_tablespaces')
+            THEN coalesce((
+                SELECT string_agg(quote_literal(coalesce(replace(item[1], '""', '"'), item[3])), ', ')
+                FROM regexp_matches(value, '"(([^"]|"")*)"|([^ ,"]+)', 'g') AS items (item)), quote_literal(''))
+            ELSE quote_literal(value) END)
+        FROM (SELECT * FROM wanted EXCEPT SELECT * FROM found) AS differing
+    )
+    SELECT format('ALTER ROLE %I', CAST(:clone AS text))
+           || coalesce((SELECT format(' IN DATABASE %I', datname) FROM pg_database WHERE oid = setdatabase), '')
+           || change
+    FROM changes ORDER BY change"""
 _LIMITS = """
-    SELECT rolconnlimit, coalesce(CAST(rolvaliduntil AS text), 'infinity'), rolreplication
-    FROM pg_roles WHERE rolname = :role"""
-# The server writes each statement itself, with every name quoted.
+    SELECT format('ALTER ROLE %I LOGIN CONNECTION LIMIT %s VALID UNTIL %L%s', clone.rolname, source.rolconnlimit,
+                  coalesce(source.rolvaliduntil, 'infinity'), CASE WHEN source.rolreplication = clone.rolreplication
+                  THEN '' WHEN source.rolreplication THEN ' REPLICATION' ELSE ' NOREPLICATION' END)
+    FROM pg_roles AS source, pg_roles AS clone WHERE source.rolname = :source AND clone.rolname = :clone"""
 _GRANTS = """
     SELECT format('GRANT %s ON %s TO %I%s', privilege_type, target, CAST(:to AS text),
                   CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
@@ -51,14 +78,22 @@ _GRANTS = """
     FROM pg_attribute, aclexplode(attacl) WHERE pg_get_userbyid(grantee) = :of
   UNION ALL
     SELECT format('GRANT %I TO %I', pg_get_userbyid(roleid), CAST(:to AS text))
-    FROM pg_auth_members WHERE pg_get_userbyid(member) = :of AND pg_get_userbyid(roleid) <> :to"""
+    FROM pg_auth_members WHERE pg_get_userbyid(member) = :of AND pg_get_userbyid(roleid) <> :to
+  UNION ALL
+    SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s GRANT %s ON %s TO %s%s', CAST(:to AS text),
+                  (SELECT format(' IN SCHEMA %I', nspname) FROM pg_namespace WHERE oid = defaclnamespace),
+                  privilege_type, CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+                  WHEN 'f' THEN 'ROUTINES' WHEN 'T' THEN 'TYPES' ELSE 'SCHEMAS' END,
+                  CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+                  CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM pg_default_acl, aclexplode(defaclacl) WHERE pg_get_userbyid(defaclrole) = :of AND grantee <> defaclrole"""
 
 # What the session's user may do, by whatever way: names are always qualified, so that two users' answers compare.
 RIGHTS = """
     WITH held AS (
         SELECT classid, objid, objsubid, bool_or(deptype = 'o') AS owned FROM pg_shdepend
         WHERE refclassid = CAST('pg_authid' AS regclass) AND deptype IN ('o', 'a', 'r')
-          AND pg_has_role(refobjid, 'USAGE')
+          AND pg_has_role(refobjid, 'USAGE') AND classid <> CAST('pg_default_acl' AS regclass)
           AND dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
         GROUP BY classid, objid, objsubid
     ), named AS (SELECT *, (pg_identify_object(classid, objid, objsubid)).* FROM held)
@@ -76,17 +111,25 @@ RIGHTS = """
     WHERE rolname = current_user AND has"""
 
 
-def make_equal(run: Run, source: str, clone: str, quoted: Callable[[str], str], literal: Callable[[str], str]) -> None:
-    """In the transaction of `run`, give role `clone` what `source` has; it is made if it does not exist."""
+def make_equal(run: Run, source: str, clone: str, quoted: Callable[[str], str], *, proven: bool) -> None:
+    """In the transaction of `run`, give role `clone` what `source` has; it is made if it does not exist.
+
+    Raises InvalidSecretError if it exists, is not `proven` to be the secret's own, and does not show it either: by
+    having been granted to `source`, or by acting as it. Only one who has power over a role can do that to it.
+    """
     run("SELECT pg_advisory_xact_lock(hashtext(:pair))", pair=" ".join(sorted((source, clone))))
+    is_base = bool(run(_IS_MEMBER, base=clone, member=source))
     if not run(_EXISTS, role=clone):
         run(f"CREATE ROLE {quoted(clone)}")
-    run(f"ALTER ROLE {quoted(clone)} LOGIN {_limits(run, source)}")
-    if run(_IS_MEMBER, base=clone, member=source):
+    elif not (proven or is_base or run(_ACTS_AS, member=clone, base=source)):
+        raise InvalidSecretError(somebody_elses(clone))
+    [[limits]] = run(_LIMITS, source=source, clone=clone)
+    run(limits)
+    if is_base:
         _take_over(run, source, clone, quoted)
     else:
         _act_as(run, source, clone, quoted)
-    for statement in _settings(run, source, clone, quoted, literal):
+    for [statement] in run(_SETTINGS, source=source, clone=clone, base=clone if is_base else source):
         run(statement)
 
 
@@ -98,39 +141,19 @@ def _act_as(run: Run, base: str, member: str, quoted: Callable[[str], str]) -> N
 
 
 def _take_over(run: Run, member: str, base: str, quoted: Callable[[str], str]) -> None:
-    """AWS's own rotation makes members that act as themselves; they own what was made under them. The member keeps all
-    that as a member of the base.
+    """AWS's own rotation makes members that act as themselves; they own what was made under them.
+
+    The member, who is the current user, keeps all that as a member of the base. Raises RightsDifferError if it would
+    not, because it does not inherit.
     """
     if run(_ACTS_AS, member=member, base=base):
         return
     if run(_OWNS, role=member):
+        if not run("SELECT 1 WHERE pg_has_role(:member, :base, 'USAGE')", member=member, base=base):
+            raise RightsDifferError(
+                f"{member!r} owns what {base!r} has to own, and would lose it, because it does not inherit from it: "
+                f"GRANT {quoted(base)} TO {quoted(member)} WITH INHERIT TRUE, or ALTER ROLE {quoted(member)} INHERIT"
+            )
         run(f"REASSIGN OWNED BY {quoted(member)} TO {quoted(base)}")
     for [statement] in run(_GRANTS, of=member, to=base):
         run(statement)
-
-
-def _limits(run: Run, source: str) -> str:
-    [[connections, until, replication]] = run(_LIMITS, role=source)
-    return f"CONNECTION LIMIT {int(connections)} VALID UNTIL '{until}'" + (" REPLICATION" if replication else "")
-
-
-def _settings(
-    run: Run, source: str, clone: str, quoted: Callable[[str], str], literal: Callable[[str], str]
-) -> Iterator[str]:
-    base = clone if run(_IS_MEMBER, base=clone, member=source) else source
-    wanted, found = run(_SETTINGS, role=source), run(_SETTINGS, role=clone)
-    if base == source:
-        yield f"ALTER ROLE {quoted(clone)} SET role = {literal(source)}"
-    for database, setting in found:
-        if [database, setting] not in wanted and not setting.startswith("role="):
-            yield f"{_alter(clone, database, quoted)} RESET {quoted(setting.partition('=')[0])}"
-    for database, setting in wanted:
-        name, _, value = setting.partition("=")
-        if [database, setting] not in found and name != "role":
-            items = [quotes.replace('""', '"') or bare for quotes, bare in _ITEM.findall(value)]
-            values = ", ".join(literal(item) for item in (items if name in _LISTS else [value]))
-            yield f"{_alter(clone, database, quoted)} SET {quoted(name)} = {values}"
-
-
-def _alter(role: str, database: str, quoted: Callable[[str], str]) -> str:
-    return f"ALTER ROLE {quoted(role)}" + (f" IN DATABASE {quoted(database)}" if database else "")

@@ -1,16 +1,18 @@
 """Alternating users: two users with the same rights take turns, and the admin makes the idle one ready.
 
 The user that applications log in as now is never changed, so there is no moment in which it is refused, and nothing of
-it to put back. https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-two-users.html
+it to put back. The idle user is changed only if it is this secret's own: made here, or proven by a log-in.
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-two-users.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError
 from rotation.model import Credentials
 from rotation.secret import Secret
-from rotation.strategies.base import Known, Strategy, as_admin
+from rotation.strategies.base import Known, Strategy, accepts, as_admin
 
 # As AWS's own rotation functions name the second user, so that a secret of theirs can be taken over.
 _CLONE = "_clone"
@@ -28,16 +30,19 @@ class AlternatingUsers(Strategy):
 
     def apply(self, engine: Engine, known: Known) -> None:
         current, pending = known.current, known.pending
-        if pending.username != _partner(current.username) or not pending.same_server(current):
+        if not pending.same_account(replace(current, username=_partner(current.username))):
             raise InvalidSecretError(f"AWSPENDING is for {pending}; it is expected to alternate with {current}")
         admin = known.read_admin()
         if admin is None:
             raise InvalidSecretError("alternating users need an admin secret")
         if admin.username in (current.username, pending.username):
             raise InvalidSecretError(f"the admin secret is for {admin}, one of the two users that alternate")
-        engine.verify(current)
         with as_admin():
-            engine.clone_user(admin, current, pending)
+            engine.verify(admin)
+        engine.verify(current)
+        proven = any(accepts(engine, each) for each in _second_user(known))
+        with as_admin():
+            engine.clone_user(admin, current, pending, proven=proven)
 
     def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
         engine.verify(known.pending, reads)
@@ -52,8 +57,21 @@ class AlternatingUsers(Strategy):
         more = sorted(found - expected)
         return tuple(f"{known.pending} may do more than {known.current}: {right}" for right in more)
 
-    def revert(self, engine: Engine, known: Known, login: Credentials) -> bool:
-        return False
+    def put_back(self, engine: Engine, known: Known) -> None:
+        """Give the idle user the password of AWSPREVIOUS again, if this rotation has changed it."""
+        previous = known.read_previous()
+        if previous is None or not previous.same_account(known.pending) or accepts(engine, previous):
+            return
+        if (admin := known.read_admin()) and accepts(engine, known.pending):
+            engine.set_password(admin, previous)
+
+
+def _second_user(known: Known) -> Iterator[Credentials]:
+    """The credentials that prove that the idle user is this secret's own."""
+    if (previous := known.read_previous()) and previous.same_account(known.pending):
+        yield previous
+    if not known.fresh:
+        yield known.pending
 
 
 def _partner(username: str) -> str:

@@ -55,13 +55,10 @@ class Strategy(ABC):
         Raises LoginRefusedError, and RightsDifferError naming a right that it lacks.
         """
 
-    @abstractmethod
-    def revert(self, engine: Engine, known: Known, login: Credentials) -> bool:
-        """Give AWSCURRENT's user AWSCURRENT's password again, even if `apply` stopped half-way.
-
-        Called only when AWSCURRENT was refused; `login` is another credential of the secret that was just accepted.
-        Returns whether the service took it.
-        """
+    def put_back(self, engine: Engine, known: Known) -> None:
+        """After a failure, with AWSCURRENT proven to log in: undo what `apply` did to another user than that one."""
+        # A single user has no other.
+        return
 
 
 @contextmanager
@@ -71,3 +68,12 @@ def as_admin() -> Iterator[None]:
         yield
     except LoginRefusedError as refused:
         raise InvalidSecretError(f"the credential in the admin secret is refused: {refused}") from None
+
+
+def accepts(engine: Engine, credentials: Credentials) -> bool:
+    """Whether the service lets this credential in."""
+    try:
+        engine.verify(credentials)
+    except LoginRefusedError:
+        return False
+    return True

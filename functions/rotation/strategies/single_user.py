@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from rotation.engines.base import Engine
-from rotation.errors import AccessDeniedError, InvalidSecretError, LoginRefusedError, RightsDifferError
+from rotation.errors import InvalidSecretError, LoginRefusedError
 from rotation.model import Credentials
 from rotation.secret import Secret
 from rotation.strategies.base import Known, Strategy, as_admin
@@ -20,6 +20,10 @@ class SingleUser(Strategy):
             raise InvalidSecretError(
                 f"AWSPENDING is for {known.pending}, AWSCURRENT for {known.current}; a single user keeps name and host"
             )
+        if admin := known.read_admin():
+            # Before any log-in of the user: an admin that is not available would have them repeated.
+            with as_admin():
+                engine.verify(admin)
         refusals = []
         for login in _ladder(known):
             try:
@@ -34,16 +38,6 @@ class SingleUser(Strategy):
     def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
         engine.verify(known.pending, reads)
         return ()
-
-    def revert(self, engine: Engine, known: Known, login: Credentials) -> bool:
-        if not known.current.same_account(known.pending):
-            return False
-        try:
-            engine.set_password(known.read_admin() or login, known.current)
-        except (AccessDeniedError, InvalidSecretError, LoginRefusedError, RightsDifferError):
-            # The admin cannot; perhaps the user itself can.
-            engine.set_password(login, known.current)
-        return True
 
 
 def _change(engine: Engine, known: Known, login: Credentials) -> None:
