@@ -62,8 +62,8 @@ class Secret:
         fields = _json(value, settings, engines)
         conceal(str((fields or {}).get(settings.key or "password") or ""))
         secret = cls(value, fields, settings, _traits(fields or {}, settings, engines))
-        secret.credentials  # noqa: B018  building them checks every key that the engine needs
         secret._check_settings()
+        secret.credentials  # noqa: B018  building them checks every key that the engine needs
         return secret
 
     @property

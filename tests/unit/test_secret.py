@@ -307,3 +307,31 @@ def test_a_reader_endpoint_counts_as_the_writer_of_its_cluster(host: str, writer
 def test_what_does_not_go_with_the_engine_is_refused() -> None:
     assert "'retain' for MySQL alone" in refusal(FIELDS, {"rotation:two-passwords": "retain"})
     assert "'rotation:reads'" in refusal({"password": "x"}, GENERIC | {"rotation:reads": "orders"})
+
+
+@pytest.mark.parametrize("key", ["username", "host", "engine", "port", "dbname", "masterarn", "ssl", "replicaSet"])
+def test_the_tag_cannot_have_another_key_changed_than_one_for_a_password(key: str) -> None:
+    assert f"names '{key}'" in refusal(FIELDS, {"rotation:key": key})
+
+
+def test_numbers_that_json_does_not_know_are_refused_before_they_are_written_back() -> None:
+    assert "not JSON" in refusal(json.dumps(FIELDS)[:-1] + ', "limit": 1e400}')
+    assert "not JSON" in refusal(json.dumps(FIELDS)[:-1] + ', "limit": NaN}')
+
+
+def test_retain_is_refused_where_it_cannot_be() -> None:
+    retain = {"rotation:two-passwords": "retain"}
+    mysql = FIELDS | {"engine": "mysql", "masterarn": ADMIN}
+
+    assert parse(mysql, retain).admin_arn == ""
+    assert "not for mariadb" in refusal(mysql | {"engine": "mariadb"}, retain)
+    assert "need no second password" in refusal(mysql, retain | {"rotation:strategy": "alternating-users"})
+
+
+def test_a_value_without_a_server_has_no_admin() -> None:
+    assert parse({"password": "x", "masterarn": ADMIN}, GENERIC).admin_arn == ""
+
+
+@pytest.mark.parametrize("engine", ["SQLServer", "oracle-ee", "sqlserver-se"])
+def test_other_spellings_of_what_is_not_there_yet_get_the_pointer_too(engine: str) -> None:
+    assert "is not there yet, see docs/engines.md" in refusal(FIELDS | {"engine": engine})

@@ -18,6 +18,7 @@ from rotation import rds
 from rotation.model import Credentials
 from rotatorctl.local.secrets_manager import Silences
 from rotatorctl.local.servers import HOST
+from tests.contract.mongo_world import MongoWorld
 from tests.contract.worlds import PostgresWorld
 from tests.workflow.conftest import RotatedSecret, create_secret
 from tests.workflow.machine import FunctionFailedError, Machine, running
@@ -282,3 +283,46 @@ def test_a_rollback_without_the_admin_is_done_by_the_user_itself(setting: Settin
     (message,) = setting.machine.messages()
     assert json.loads(message["Message"])["outcome"] == "rolled back"
     assert setting.server.logs_in(setting.app)
+
+
+def test_an_admin_who_is_not_available_costs_no_log_in_of_the_user(setting: Setting) -> None:
+    dead, alive = replace(setting.app, password="of no use"), setting.app
+    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    arn = setting.application(admin, HOST, setting.server.port, SINGLE_USER)
+    secret = RotatedSecret(setting.machine, arn)
+    value = json.dumps(secret.value() | {"password": dead.password})
+    setting.machine.secrets_manager.put_secret_value(SecretId=arn, SecretString=value)
+    setting.server.sql(f'ALTER ROLE "{setting.admin.username}" CONNECTION LIMIT 0')
+
+    assert secret.rotate() == "RotationFailed"
+
+    assert secret.reason()[1] == "UnavailableError"
+    assert setting.server.refused(setting.app.username) <= 2
+    setting.server.sql(f'ALTER ROLE "{setting.admin.username}" CONNECTION LIMIT 10')
+    assert setting.server.logs_in(alive)
+
+
+@pytest.mark.xdist_group("mongo")
+@pytest.mark.parametrize("tags", [{}, SINGLE_USER], ids=["alternating users", "single user"])
+def test_the_same_name_in_another_database_of_mongodb_is_another_user(
+    definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tags: dict[str, str]
+) -> None:
+    """The attacker's own user has the victim's name, and AWSPREVIOUS proves it: it is proven in its own database."""
+    with MongoWorld.started() as server, running(Silences(), definition) as machine:
+        monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
+        victim = server.user_of("shop", name="orders")
+        mine = server.user_of("other", name="orders")
+        admin = server.admin(mine)
+        common = {"engine": "mongo", "host": HOST, "port": server.port, "username": "orders"}
+        admin_arn = create_secret(
+            machine, "admin", json.dumps(common | {"username": admin.username, "password": admin.password})
+        )
+        own = common | {"password": mine.password, "dbname": "other", "masterarn": admin_arn}
+        secret = RotatedSecret(machine, create_secret(machine, "app", json.dumps(own), tags))
+        forged = json.dumps(own | {"dbname": "shop", "password": "a guess"})
+        machine.secrets_manager.put_secret_value(SecretId=secret.arn, SecretString=forged)
+
+        assert secret.rotate() == "RotationFailed"
+
+        assert server.logs_in(victim)
+        assert not server.logs_in(replace(victim, password=secret.value("AWSPENDING")["password"]))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rotation import engines
 from rotation.model import Credentials
 from rotatorctl.local.secrets_manager import Silences
 from tests.contract.worlds import WORLDS
@@ -72,10 +73,13 @@ class Application(RotatedSecret):
         assert {user: count for user, count in refused.items() if count > most.get(user, 0)} == {}
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(case, marks=pytest.mark.xdist_group(case.kind), id=str(case)) for case in CASES],
-)
+def cases(chosen: Callable[[Case], bool]) -> list[Any]:
+    """Those cases as parameters; what runs on one kind of server runs in one process."""
+    marked = ((case, pytest.mark.xdist_group(case.kind)) for case in CASES if chosen(case))
+    return [pytest.param(case, marks=group, id=str(case)) for case, group in marked]
+
+
+@pytest.fixture(scope="session", params=cases(lambda _: True))
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     return found
@@ -191,22 +195,131 @@ def test_a_replica_that_is_not_in_sync_stops_the_rotation_before_anything_change
     assert application.outcomes() == ["untouched"]
 
 
-@pytest.mark.parametrize("step", ["SetSecret", "TestSecret", "FinishSecret"])
+def changed_by_hand(application: Application, user: Credentials) -> None:
+    """Somebody gives this user another password on the server."""
+    engine = engines.load(engines.ENGINES[application.case.kind])
+    engine.set_password(application.admin, replace(user, password="changed by hand"))
+
+
+def after_set_secret(application: Application, happens: Callable[[], object]) -> None:
+    set_secret = application.machine.handlers["SetSecret"]
+
+    def called(event: Any, context: Any) -> Any:
+        answer = set_secret(event, context)
+        happens()
+        return answer
+
+    application.machine.handlers["SetSecret"] = called
+
+
 def test_a_password_that_somebody_changed_by_hand_costs_two_log_ins_of_its_user_and_one_of_another(
-    application: Application, step: str
+    application: Application,
 ) -> None:
     for password in ("neither this is right", "nor this"):
         value = json.dumps({**application.value("GOLDEN"), "password": password})
         application.machine.secrets_manager.put_secret_value(SecretId=application.arn, SecretString=value)
-    application.machine.handlers[step] = failing("KeyError")(application.machine.handlers[step])
 
-    name, changes_other = application.first.username, application.case.strategy == ALTERNATING
-    most = {name: 1, f"{name}_clone": 2} if changes_other else {name: 2}
-    with application.refusing(most):
+    most = 1 if application.case.strategy == ALTERNATING else 2
+    with application.refusing({application.first.username: most}):
         assert application.rotate() == "RotationFailed"
 
     assert application.outcomes() == ["needs a person"]
-    assert len(application.subjects()) == 1
+    assert application.subjects() == ["ACTION NEEDED, AWSCURRENT does not log in"]
+    assert application.server.logs_in(application.first)
+
+
+def test_a_new_password_that_is_refused_costs_two_log_ins_and_what_is_told_is_true(application: Application) -> None:
+    after_set_secret(application, lambda: changed_by_hand(application, application.credentials("AWSPENDING")))
+
+    name = application.first.username
+    with application.refusing({name: 2, f"{name}_clone": 2}):
+        assert application.rotate() == "RotationFailed"
+
+    (message,) = application.machine.messages()
+    body = json.loads(message["Message"])
+    assert (body["step"], body["error"]) == ("TestSecret", "LoginRefusedError")
+    assert (body["workingCredential"] == "AWSCURRENT") == application.server.logs_in(application.first)
+    assert application.outcomes() == ["untouched" if application.case.strategy == ALTERNATING else "needs a person"]
+
+
+of_alternating_users = pytest.mark.parametrize("case", cases(lambda case: case.strategy == ALTERNATING), indirect=True)
+
+
+@of_alternating_users
+def test_awsprevious_is_offered_when_the_user_of_awscurrent_is_refused(application: Application) -> None:
+    assert application.rotate() == "RotationSucceeded"
+    changed_by_hand(application, application.credentials())
+
+    assert application.rotate() == "RotationFailed"
+
+    (message,) = application.machine.messages()
+    assert message["Subject"].startswith("ACTION NEEDED, AWSCURRENT does not log in but AWSPREVIOUS does")
+    previous = next(version for version, labels in application.stages().items() if "AWSPREVIOUS" in labels)
+    assert f"--move-to-version-id {previous}" in json.loads(message["Message"])["nextCommand"]
+    assert application.server.logs_in(application.credentials("AWSPREVIOUS"))
+
+
+@of_alternating_users
+def test_a_failure_gives_the_idle_user_its_former_password_back(application: Application) -> None:
+    assert application.rotate() == "RotationSucceeded"
+    finish = application.machine.handlers["FinishSecret"]
+    application.machine.handlers["FinishSecret"] = failing("KeyError")(finish)
+
+    assert application.rotate() == "RotationFailed"
+
+    pending = application.credentials("AWSPENDING")
+    for label in ("AWSCURRENT", "AWSPREVIOUS"):
+        assert application.server.logs_in(application.credentials(label))
+    assert not application.server.logs_in(pending)
+
+    application.machine.handlers["FinishSecret"] = finish
+    assert application.retry() == "RotationSucceeded"
+    assert application.server.logs_in(pending)
+
+
+@of_alternating_users
+def test_somebody_elses_user_under_the_name_of_the_second_one_is_left_alone(application: Application) -> None:
+    other = application.server.user(f"{application.first.username}_clone")
+
+    assert application.rotate() == "RotationFailed"
+
+    step, error, reason = application.reason()
+    assert (step, error) == ("SetSecret", "InvalidSecretError")
+    assert "exists already" in reason
+    assert application.retry() == "RotationFailed"
+    assert application.server.logs_in(other)
+    assert application.outcomes() == ["untouched", "untouched"]
+
+
+of_one_password = pytest.mark.parametrize(
+    "case", cases(lambda case: case.kind == "postgres" and not case.overlap), indirect=True
+)
+TAGS = (("rotation:lenght", "20"), ("rotation:strategy", "alternating-users"), ("rotation:reads", ".."))
+
+
+@of_one_password
+@pytest.mark.parametrize(("name", "value"), TAGS, ids=[name for name, _ in TAGS])
+def test_a_tag_that_is_changed_in_the_middle_does_not_keep_the_old_password_from_being_restored(
+    application: Application, name: str, value: str
+) -> None:
+    after_set_secret(application, lambda: application.tag(name, value))
+    application.machine.handlers["FinishSecret"] = failing("KeyError")(application.machine.handlers["FinishSecret"])
+
+    assert application.rotate() == "RotationFailed"
+
+    assert application.outcomes() == ["rolled back"]
+    assert application.server.logs_in(application.first)
+
+
+@of_one_password
+def test_an_admin_secret_that_is_deleted_in_the_middle_does_not_either(application: Application) -> None:
+    model = application.machine.secrets_manager
+    after_set_secret(application, lambda: model.delete_secret(SecretId="admin"))
+    application.machine.handlers["FinishSecret"] = failing("KeyError")(application.machine.handlers["FinishSecret"])
+
+    assert application.rotate() == "RotationFailed"
+
+    assert application.outcomes() == ["rolled back"]
     assert application.server.logs_in(application.first)
 
 
@@ -233,25 +346,8 @@ RIGHTS = {
     ),
 }
 of_two_users = pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(each, marks=pytest.mark.xdist_group(each.kind), id=each.kind)
-        for each in CASES
-        if each.strategy == ALTERNATING and each.kind in RIGHTS
-    ],
-    indirect=True,
+    "case", cases(lambda case: case.strategy == ALTERNATING and case.kind in RIGHTS), indirect=True
 )
-
-
-def after_set_secret(application: Application, happens: Callable[[], object]) -> None:
-    set_secret = application.machine.handlers["SetSecret"]
-
-    def called(event: Any, context: Any) -> Any:
-        answer = set_secret(event, context)
-        happens()
-        return answer
-
-    application.machine.handlers["SetSecret"] = called
 
 
 @of_two_users
