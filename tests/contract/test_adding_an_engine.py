@@ -37,7 +37,7 @@ from rotatorctl.local.servers import HOST
 from tests.contract import test_engines, test_layers
 from tests.contract.worlds import WORLDS, World
 from tests.workflow import conftest, test_every_engine
-from tests.workflow.test_every_engine import BY_ADMIN, SINGLE, Case
+from tests.workflow.applications import BY_ADMIN, SINGLE, Case
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/adding-an-engine.md").read_text()
@@ -284,8 +284,8 @@ def case(kind: str, request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture
-def servers(kind: str, running: World) -> dict[str, World]:
-    return {kind: running}
+def start(kind: str, running: World) -> Callable[[str], World]:
+    return {kind: running}.__getitem__
 
 
 @pytest.fixture

@@ -1,76 +1,20 @@
 """Every engine with every strategy, through the whole machine, as the application and Secrets Manager see it."""
 
 import json
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pytest
 
 from rotation import engines
 from rotation.model import Credentials
-from rotatorctl.local.secrets_manager import Silences
 from tests.contract.worlds import WORLDS
 from tests.contract.worlds import World as Server
-from tests.workflow.conftest import RotatedSecret, create_secret
-from tests.workflow.machine import running
+from tests.workflow.applications import ALTERNATING, CASES, Application, Case, rotating
 from tests.workflow.test_failures import failing
-
-SINGLE, BY_ADMIN, ALTERNATING = "single user", "single user, by the admin", "alternating users"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One engine with one strategy. `overlap`: the password before goes on working until the next rotation."""
-
-    kind: str
-    strategy: str
-    overlap: bool = False
-    tags: dict[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.kind}, {self.strategy}" + "".join(f", {tag}={value}" for tag, value in self.tags.items())
-
-
-CASES = (
-    Case("postgres", SINGLE),
-    Case("postgres", BY_ADMIN),
-    Case("postgres", ALTERNATING, overlap=True),
-    Case("mariadb", SINGLE),
-    Case("mariadb", BY_ADMIN, overlap=True),
-    Case("mariadb", BY_ADMIN, tags={"rotation:two-passwords": "off"}),
-    Case("mariadb", ALTERNATING, overlap=True),
-    Case("mongo", SINGLE),
-    Case("mongo", BY_ADMIN),
-    Case("mongo", ALTERNATING, overlap=True),
-    Case("redis", SINGLE, overlap=True),
-    Case("redis", BY_ADMIN, overlap=True),
-)
-
-
-@dataclass
-class Application(RotatedSecret):
-    """An application's secret in its second year, the machine that rotates it, and the server behind it."""
-
-    case: Case
-    server: Server
-    first: Credentials
-    admin: Credentials
-
-    def credentials(self, stage: str = "AWSCURRENT") -> Credentials:
-        value = self.value(stage)
-        return replace(self.first, username=value["username"], password=value["password"])
-
-    @contextmanager
-    def refusing(self, most: dict[str, int]) -> Iterator[None]:
-        """The server refuses these users at most that many log-ins in the block, and no other user any."""
-        users = {self.first.username, f"{self.first.username}_clone", self.admin.username}
-        before = {user: self.server.refused(user) for user in users}
-        yield
-        refused = {user: self.server.refused(user) - count for user, count in before.items()}
-        assert {user: count for user, count in refused.items() if count > most.get(user, 0)} == {}
 
 
 def cases(chosen: Callable[[Case], bool]) -> list[Any]:
@@ -86,52 +30,20 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, Server]]:
-    """One running server of each kind that was asked for."""
-    started: dict[str, Any] = {}
-    servers: dict[str, Server] = {}
-
-    class Starting(dict[str, Server]):
-        def __missing__(self, kind: str) -> Server:
-            started[kind] = WORLDS[kind]()
-            servers[kind] = self[kind] = started[kind].__enter__()
-            return servers[kind]
-
-    yield Starting()
-    for world in started.values():
-        world.__exit__(None, None, None)
+def start() -> Iterator[Callable[[str], Server]]:
+    """Gives the one running server of a kind."""
+    with ExitStack() as running:
+        yield cache(lambda kind: running.enter_context(WORLDS[kind]()))
 
 
 @pytest.fixture
 def application(
-    case: Case, servers: dict[str, Server], definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    case: Case, start: Callable[[str], Server], definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Application]:
-    server = servers[case.kind]
+    server = start(case.kind)
     monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
-    first = server.user(f"app-{secrets.token_hex(4)}")
-    admin = server.admin(first)
-    with running(Silences(), definition) as machine:
-        model = machine.secrets_manager
-        kept = {
-            "engine": case.kind,
-            "host": first.host,
-            "port": str(first.port),
-            "ssl": first.ssl,
-            "team": ["payments"],
-        }
-        kept |= {"dbname": first.dbname} if first.dbname else {}
-        value = json.dumps(kept | {"username": admin.username, "password": admin.password})
-        admin_arn = create_secret(machine, "admin", value)
-        fields = kept | {"username": first.username, "password": first.password}
-        tags = dict(case.tags)
-        if case.strategy != SINGLE:
-            fields |= {"masterarn": admin_arn}
-        if case.strategy == BY_ADMIN:
-            tags |= {"rotation:strategy": "single-user"}
-        arn = create_secret(machine, "payments/db", json.dumps(fields), tags)
-        version = model.describe_secret(SecretId=arn)["VersionIdsToStages"].keys()
-        model.update_secret_version_stage(SecretId=arn, VersionStage="GOLDEN", MoveToVersionId=next(iter(version)))
-        yield Application(machine, arn, case, server, first, admin)
+    with rotating(case, server, definition) as application:
+        yield application
 
 
 def test_three_rotations_each_leave_a_new_password_that_logs_in_and_retire_the_old_ones(

@@ -1,0 +1,94 @@
+"""Applications with a secret: every engine with every strategy, on a real server, and the machine that rotates it."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rotation.model import Credentials
+from rotatorctl.local.secrets_manager import Silences
+from tests.contract.worlds import World as Server
+from tests.workflow.conftest import RotatedSecret, create_secret
+from tests.workflow.machine import running
+
+SINGLE, BY_ADMIN, ALTERNATING = "single user", "single user, by the admin", "alternating users"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One engine with one strategy. `overlap`: the password before goes on working until the next rotation."""
+
+    kind: str
+    strategy: str
+    overlap: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.strategy}" + "".join(f", {tag}={value}" for tag, value in self.tags.items())
+
+
+CASES = (
+    Case("postgres", SINGLE),
+    Case("postgres", BY_ADMIN),
+    Case("postgres", ALTERNATING, overlap=True),
+    Case("mariadb", SINGLE),
+    Case("mariadb", BY_ADMIN, overlap=True),
+    Case("mariadb", BY_ADMIN, tags={"rotation:two-passwords": "off"}),
+    Case("mariadb", ALTERNATING, overlap=True),
+    Case("mongo", SINGLE),
+    Case("mongo", BY_ADMIN),
+    Case("mongo", ALTERNATING, overlap=True),
+    Case("redis", SINGLE, overlap=True),
+    Case("redis", BY_ADMIN, overlap=True),
+)
+
+
+@dataclass
+class Application(RotatedSecret):
+    """An application's secret in its second year, the machine that rotates it, and the server behind it."""
+
+    case: Case
+    server: Server
+    first: Credentials
+    admin: Credentials
+
+    def credentials(self, stage: str = "AWSCURRENT") -> Credentials:
+        value = self.value(stage)
+        return replace(self.first, username=value["username"], password=value["password"])
+
+    @contextmanager
+    def refusing(self, most: dict[str, int]) -> Iterator[None]:
+        """The server refuses these users at most that many log-ins in the block, and no other user any."""
+        users = {self.first.username, f"{self.first.username}_clone", self.admin.username}
+        before = {user: self.server.refused(user) for user in users}
+        yield
+        refused = {user: self.server.refused(user) - count for user, count in before.items()}
+        assert {user: count for user, count in refused.items() if count > most.get(user, 0)} == {}
+
+
+@contextmanager
+def rotating(case: Case, server: Server, definition: dict[str, Any]) -> Iterator[Application]:
+    """A new user and its admin on the server, their secrets, and the machine with this definition."""
+    first = server.user(f"app-{secrets.token_hex(4)}")
+    admin = server.admin(first)
+    with running(Silences(), definition) as machine:
+        kept: dict[str, Any] = {"engine": case.kind, "host": first.host, "port": str(first.port), "ssl": first.ssl}
+        kept |= {"team": ["payments"]} | ({"dbname": first.dbname} if first.dbname else {})
+        value = json.dumps(kept | {"username": admin.username, "password": admin.password})
+        admin_arn = create_secret(machine, "admin", value)
+        fields = kept | {"username": first.username, "password": first.password}
+        tags = dict(case.tags)
+        if case.strategy != SINGLE:
+            fields |= {"masterarn": admin_arn}
+        if case.strategy == BY_ADMIN:
+            tags |= {"rotation:strategy": "single-user"}
+        application = Application(
+            machine, create_secret(machine, "payments/db", json.dumps(fields), tags), case, server, first, admin
+        )
+        (version,) = application.stages()
+        machine.secrets_manager.update_secret_version_stage(
+            SecretId=application.arn, VersionStage="GOLDEN", MoveToVersionId=version
+        )
+        yield application
