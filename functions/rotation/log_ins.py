@@ -45,6 +45,8 @@ def _other(rotation: Rotation, failure: Failure) -> Iterator[Version]:
     """The one credential beside AWSCURRENT's that may be live."""
     said_no = (failure.step, failure.error) == ("SetSecret", PasswordRejectedError.__name__)
     never_set = rotation.request.attempt == 1 and (failure.step == "CreateSecret" or said_no)
+    # Promoted after all, and taken back by a look at older labels: then it is AWSPREVIOUS's that is live.
+    never_set = never_set or rotation.description.current == rotation.request.token
     others = [] if never_set else list(_pending(rotation))
     yield from others or _previous(rotation)
 

@@ -10,10 +10,9 @@ the labels are; what is true then is the outcome:
     it cannot even be tried                             needs a person; the reason is named
 """
 
-from contextlib import suppress
 from dataclasses import replace
 
-from rotation.errors import LoginRefusedError, RotationError, UnavailableError
+from rotation.errors import RotationError, UnavailableError
 from rotation.log_ins import Version, worth_trying
 from rotation.model import AWSCURRENT, STEPS, Json, Request
 from rotation.outcome import (
@@ -54,11 +53,8 @@ def roll_back(rotation: Rotation) -> Json:
     request = rotation.request
     failure = failure_of(request)
     rotation.look_back()
-    # An earlier call of this very state may have restored the credential and lost its answer. It is certain that there
-    # was something to restore only if SetSecret was completed.
-    changed = request.retry_count > 0 and failure.step in ("TestSecret", "FinishSecret")
     try:
-        finding = _give_up_rejected(rotation, _settle(rotation, failure, changed), failure)
+        finding = _give_up_rejected(rotation, _settle(rotation, failure), failure)
     except UnavailableError as error:
         if request.retry_count < LAST_RETRY:
             raise
@@ -68,8 +64,9 @@ def roll_back(rotation: Rotation) -> Json:
     return verdict(request, finding, failure)
 
 
-def _settle(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
+def _settle(rotation: Rotation, failure: Failure) -> Finding:
     """Restore until AWSCURRENT is still the version that was looked at."""
+    changed = _may_have_restored(rotation, failure)
     for _ in range(_MOST_ROUNDS):
         current = rotation.look_again().current
         finding = _restore(rotation, failure, changed)
@@ -77,6 +74,15 @@ def _settle(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
             return finding
         changed = changed or finding.outcome == ROLLED_BACK
     raise UnavailableError("AWSCURRENT keeps moving to other versions; something else writes this secret")
+
+
+def _may_have_restored(rotation: Rotation, failure: Failure) -> bool:
+    """Whether an earlier call of this very state may have restored the credential and lost its answer.
+
+    It is certain that there was something to restore only if SetSecret was completed, and took a password away.
+    """
+    repeated = rotation.request.retry_count > 0 and failure.step in ("TestSecret", "FinishSecret")
+    return repeated and not rotation.alternates and not rotation.current_secret.keeps_password
 
 
 def _not_tried(error: RotationError) -> Finding:
@@ -107,8 +113,6 @@ def _restore(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
     promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
     if works and works.label == AWSCURRENT:
         outcome = ROLLED_BACK if changed else UNTOUCHED
-        if not promoted:
-            _put_back(rotation, failure)
     elif works and _revert(rotation, works) and accepts(rotation.engine, current):
         outcome = ROLLED_BACK
     else:
@@ -121,34 +125,20 @@ def _revert(rotation: Rotation, works: Version) -> bool:
 
     Without a pending value this rotation changed nothing, so there is nothing to take back.
     """
-    current, token = rotation.current, rotation.request.token
-    if not rotation.secret(token, None) or not works.credentials.same_account(current):
+    if not rotation.secret(rotation.request.token, None) or not works.credentials.same_account(rotation.current):
         return False
+    failures = []
     for read_login in (rotation.admin, lambda: works.credentials):
         try:
             if login := read_login():
-                rotation.engine.set_password(login, current)
+                rotation.engine.set_password(login, rotation.current)
                 return True
-        except UnavailableError:
-            raise
-        except RotationError:
+        except RotationError as error:
             # The admin cannot; perhaps the user itself can.
-            continue
+            failures.append(error)
+    for unavailable in (error for error in failures if isinstance(error, UnavailableError)):
+        raise unavailable
     return False
-
-
-def _put_back(rotation: Rotation, failure: Failure) -> None:
-    """The idle one of two users gets its former password again, so that AWSPREVIOUS goes on logging in.
-
-    It is no user of AWSCURRENT, so what cannot be done here changes nothing of what is told.
-    """
-    request, pending = rotation.request, rotation.secret(rotation.request.token, None)
-    hopeless = failure.step == "CreateSecret" or failure.error == LoginRefusedError.__name__
-    # Once: RollBack has to end in its time, and AWSCURRENT counts.
-    if not pending or hopeless or request.retry_count:
-        return
-    with suppress(RotationError):
-        rotation.strategy.put_back(rotation.engine, rotation.known(pending.credentials))
 
 
 def _not_restored(

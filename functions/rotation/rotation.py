@@ -10,7 +10,7 @@ from rotation.errors import InvalidSecretError, StageConflictError, UnavailableE
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request
 from rotation.secret import Secret
 from rotation.secret_store import Description, SecretStore
-from rotation.settings import OFF, RETAIN, TAGS_OF_A_LOG_IN
+from rotation.settings import OFF, RETAIN, only_of_a_log_in
 from rotation.strategies.alternating_users import AlternatingUsers
 from rotation.strategies.base import Known, Strategy
 from rotation.strategies.single_user import SingleUser
@@ -36,7 +36,7 @@ class Rotation:
     @property
     def _tags(self) -> dict[str, str]:
         tags = dict(self.description.tags)
-        return {key: tags[key] for key in tags.keys() & TAGS_OF_A_LOG_IN} if self._looks_back else tags
+        return only_of_a_log_in(tags) if self._looks_back else tags
 
     @cached_property
     def description(self) -> Description:
@@ -93,7 +93,9 @@ class Rotation:
     @property
     def alternates(self) -> bool:
         """Whether two users take turns; looking back, whether they did in this attempt."""
-        pending = self.secret(self.request.token, None) if self._looks_back else None
+        pending = None
+        with suppress(InvalidSecretError):
+            pending = self.secret(self.request.token, None) if self._looks_back else None
         return not pending.credentials.same_account(self.current) if pending else self.current_secret.alternates
 
     @property

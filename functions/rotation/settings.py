@@ -19,8 +19,6 @@ _CHOICES = {
 }
 # `admin` marks an admin secret for the functions' roles; it asks for nothing here.
 _NAMES = {"engine", "key", "length", "reads", "admin", *_CHOICES}
-# What says how to log in, and not how to rotate.
-TAGS_OF_A_LOG_IN = {f"{PREFIX}engine", f"{PREFIX}key"}
 _DEFAULT_LENGTH = 32
 # Characters of a password, bytes of a key. Those generators alone take a length.
 _LENGTHS = {"password": (8, 128), "base64": (16, 256), "hex": (16, 256)}
@@ -62,6 +60,14 @@ class Settings:
         if self.generator in KEYS:
             return new_key(self.generator, self.length)
         return new_password(self.length, self.characters)
+
+
+def only_of_a_log_in(tags: Mapping[str, str]) -> dict[str, str]:
+    """Those tags that say how to log in and what a log-in proves, if they say something."""
+    kept = {f"{PREFIX}engine", f"{PREFIX}key"}
+    if tags.get(f"{PREFIX}two-passwords") in _CHOICES["two-passwords"]:
+        kept.add(f"{PREFIX}two-passwords")
+    return {key: tags[key] for key in tags.keys() & kept}
 
 
 def _choice(asked: Mapping[str, str], name: str) -> str:

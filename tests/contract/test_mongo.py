@@ -146,7 +146,7 @@ def test_a_forbidden_password_is_rejected_for_a_clone_before_it_exists(world: Mo
     clone = replace(clone_of(source), password="new 🦊 secret")
 
     with pytest.raises(PasswordRejectedError, match="SASLprep"):
-        ENGINE.clone_user(admin, source, clone, proven=True)
+        ENGINE.clone_user(admin, source, clone, known=True)
 
     assert world.run("shop", usersInfo=clone.username)["users"] == []
 
@@ -158,7 +158,7 @@ def test_a_clone_logs_in_and_has_the_rights_of_its_source_which_stays_as_it_is(
     before = stored(world, source)
     clone = clone_of(source)
 
-    ENGINE.clone_user(admin, source, clone, proven=True)
+    ENGINE.clone_user(admin, source, clone, known=True)
 
     ENGINE.verify(clone, ["shop.orders"])
     assert world.logs_in(clone)
@@ -175,13 +175,13 @@ def test_a_clone_is_made_equal_whichever_of_the_two_had_more(
     one, other = world.user_of("shop", *more), world.user_of("shop", *fewer)
     kept = stored(world, other)
 
-    ENGINE.clone_user(admin, other, next_of(one), proven=True)
+    ENGINE.clone_user(admin, other, next_of(one), known=True)
     assert roles(world, one) == roles(world, other) == sorted(fewer, key=str)
     assert stored(world, other) == kept
     assert not world.logs_in(one)
 
     world.run("shop", updateUser=other.username, roles=more)
-    ENGINE.clone_user(admin, other, next_of(one), proven=True)
+    ENGINE.clone_user(admin, other, next_of(one), known=True)
     assert roles(world, one) == roles(world, other) == sorted(more, key=str)
     assert world.logs_in(other)
 
@@ -189,10 +189,10 @@ def test_a_clone_is_made_equal_whichever_of_the_two_had_more(
 def test_roles_follow_in_both_directions_as_the_users_take_turns(world: MongoWorld, admin: Credentials) -> None:
     source = world.user_of("shop", READ_SHOP, READ_LOGS)
     clone = clone_of(source)
-    ENGINE.clone_user(admin, source, clone, proven=True)
+    ENGINE.clone_user(admin, source, clone, known=True)
 
     world.run("shop", revokeRolesFromUser=clone.username, roles=[READ_LOGS])
-    ENGINE.clone_user(admin, clone, next_of(source), proven=True)
+    ENGINE.clone_user(admin, clone, next_of(source), known=True)
 
     assert roles(world, source) == [READ_SHOP]
     with pytest.raises(RightsDifferError, match=r"logs\.events"):
@@ -204,7 +204,7 @@ def test_two_clones_at_once_leave_one_user_with_one_of_the_passwords(world: Mong
     clones = [clone_of(source), clone_of(source)]
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda clone: ENGINE.clone_user(admin, source, clone, proven=True), clones))
+        list(pool.map(lambda clone: ENGINE.clone_user(admin, source, clone, known=True), clones))
 
     assert [world.logs_in(clone) for clone in clones].count(True) == 1
     assert roles(world, clones[0]) == [READ_SHOP]
@@ -214,7 +214,7 @@ def test_a_source_that_does_not_exist_is_named(world: MongoWorld, admin: Credent
     source = replace(world.user_of("shop"), dbname="logs")
 
     with pytest.raises(InvalidSecretError, match=f"'{source.username}' .* no such user in the database 'logs'"):
-        ENGINE.clone_user(admin, source, clone_of(source), proven=True)
+        ENGINE.clone_user(admin, source, clone_of(source), known=True)
 
 
 def test_a_user_that_does_not_exist_gets_no_password(world: MongoWorld, admin: Credentials) -> None:
@@ -228,7 +228,7 @@ def test_an_administrator_without_one_of_these_actions_clones_nobody(world: Mong
     source = world.user_of("shop", READ_SHOP)
 
     with pytest.raises(RightsDifferError, match=lacking):
-        ENGINE.clone_user(less, source, clone_of(source), proven=True)
+        ENGINE.clone_user(less, source, clone_of(source), known=True)
 
     assert world.run("shop", usersInfo=f"{source.username}_clone")["users"] == []
 
@@ -442,6 +442,6 @@ def test_a_user_who_exists_and_is_not_proven_is_left_alone(world: MongoWorld, ad
     other = world.user_of("shop", READ_LOGS, name=f"{app.username}_clone")
 
     with pytest.raises(InvalidSecretError, match="exists already"):
-        ENGINE.clone_user(admin, app, next_of(other), proven=False)
+        ENGINE.clone_user(admin, app, next_of(other), known=False)
 
     assert world.logs_in(other)

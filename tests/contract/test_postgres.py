@@ -48,14 +48,25 @@ def test_the_server_stores_the_kind_of_verifier_that_it_names(
 ) -> None:
     old = world.user()
     new = replace(old, password=password)
-    alter(world, old, f"SET password_encryption = '{kind}'")
+    world.reload(f"ALTER SYSTEM SET password_encryption = '{kind}'")
 
     ENGINE.set_password(old, new)
+    world.reload("ALTER SYSTEM RESET password_encryption")
 
     assert world.verifier(new).startswith(begins)
     ENGINE.verify(new)
     assert world.logs_in(new)
     assert not world.logs_in(old)
+
+
+def test_what_a_role_has_set_for_its_sessions_does_not_choose_the_verifier(world: PostgresWorld) -> None:
+    """A server that asks for SCRAM would lock it out."""
+    old = world.user()
+    alter(world, old, "SET password_encryption = 'md5'")
+
+    ENGINE.set_password(old, next_of(old))
+
+    assert world.verifier(old).startswith("SCRAM-SHA-256$")
 
 
 def test_the_same_password_never_gets_the_same_scram_verifier(world: PostgresWorld) -> None:

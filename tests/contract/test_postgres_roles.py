@@ -40,7 +40,7 @@ class Pair:
     def rotate(self, source: Credentials, target: Credentials) -> Credentials:
         """The target with a new password, made equal to the source."""
         made = replace(target, password=f"new-{secrets.token_urlsafe(9)}")
-        ENGINE.clone_user(self.admin, source, made, proven=True)
+        ENGINE.clone_user(self.admin, source, made, known=True)
         return made
 
     def run(self, user: Credentials, *statements: str) -> Any:
@@ -157,6 +157,7 @@ def test_settings_and_limits_of_the_session_are_copied_each_time(pair: Pair) -> 
 def test_a_clone_that_was_half_made_is_completed(pair: Pair) -> None:
     with pair.world.server.connection(pair.admin.username, pair.admin.password) as admin:
         admin.run(f'CREATE ROLE "{pair.clone.username}"')
+        admin.run(f'GRANT "{pair.app.username}" TO "{pair.clone.username}"')
 
     clone = pair.rotate(pair.app, pair.clone)
 
@@ -166,7 +167,7 @@ def test_a_clone_that_was_half_made_is_completed(pair: Pair) -> None:
 
 def test_nothing_is_made_when_something_cannot_be(pair: Pair) -> None:
     with pytest.raises(RotationError):
-        ENGINE.clone_user(replace(pair.app), pair.app, pair.clone, proven=True)
+        ENGINE.clone_user(replace(pair.app), pair.app, pair.clone, known=True)
 
     assert pair.world.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{pair.clone.username}'") == []
 
@@ -175,7 +176,7 @@ def test_an_admin_without_the_right_is_named_and_nothing_changes(pair: Pair) -> 
     other = pair.world.user()
 
     with pytest.raises(RightsDifferError, match=rf"user '{pair.admin.username}'.*permission denied"):
-        ENGINE.clone_user(pair.admin, other, replace(other, username=f"{other.username}_clone"), proven=True)
+        ENGINE.clone_user(pair.admin, other, replace(other, username=f"{other.username}_clone"), known=True)
 
     assert pair.world.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{other.username}_clone'") == []
 
@@ -185,7 +186,7 @@ def test_two_calls_at_once_leave_one_clone_with_one_of_the_two_passwords(pair: P
 
     def clone(target: Credentials) -> str:
         try:
-            ENGINE.clone_user(pair.admin, pair.app, target, proven=True)
+            ENGINE.clone_user(pair.admin, pair.app, target, known=True)
         except RotationError as error:
             return type(error).__name__
         return "done"
@@ -284,7 +285,7 @@ def test_the_admin_is_refused_once_and_named(pair: Pair) -> None:
     refused = pair.world.log().count("password authentication failed")
 
     with pytest.raises(LoginRefusedError, match=f"user '{pair.admin.username}'"):
-        ENGINE.clone_user(replace(pair.admin, password="wrong"), pair.app, pair.clone, proven=True)
+        ENGINE.clone_user(replace(pair.admin, password="wrong"), pair.app, pair.clone, known=True)
 
     assert pair.world.log().count("password authentication failed") == refused + 1
 
@@ -296,7 +297,7 @@ def test_a_user_who_exists_and_is_not_proven_is_left_alone(pair: Pair) -> None:
     before = pair.role(other)
 
     with pytest.raises(InvalidSecretError, match="exists already"):
-        ENGINE.clone_user(pair.admin, pair.app, replace(other, password="another"), proven=False)
+        ENGINE.clone_user(pair.admin, pair.app, replace(other, password="another"), known=False)
 
     assert pair.role(other) == before
 
@@ -305,8 +306,8 @@ def test_a_user_who_shows_on_the_server_that_it_is_the_pairs_second_needs_no_oth
     clone = pair.rotate(pair.app, pair.clone)
     again = replace(clone, password="another")
 
-    ENGINE.clone_user(pair.admin, pair.app, again, proven=False)
-    ENGINE.clone_user(pair.admin, again, replace(pair.app, password="a third"), proven=False)
+    ENGINE.clone_user(pair.admin, pair.app, again, known=False)
+    ENGINE.clone_user(pair.admin, again, replace(pair.app, password="a third"), known=False)
 
     assert pair.world.logs_in(again)
     assert not pair.world.logs_in(pair.app)
@@ -326,7 +327,7 @@ def test_what_an_application_sets_for_itself_is_never_run_by_the_admin(pair: Pai
     app = replace(pair.app, dbname=database)
 
     clone = replace(pair.clone, dbname=database)
-    ENGINE.clone_user(pair.admin, app, clone, proven=False)
+    ENGINE.clone_user(pair.admin, app, clone, known=False)
 
     assert pair.world.sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{stolen}'") == []
     assert pair.world.logs_in(clone)

@@ -208,9 +208,14 @@ class PostgresWorld:
 
     def take_md5(self) -> None:
         """From now on users whose verifier is md5 can log in too."""
+        [[file]] = self.sql("SHOW hba_file")
+        self.reload(f"COPY (SELECT 'hostssl all all 127.0.0.1/32 md5') TO {pg.literal(file)}")
+
+    def reload(self, statement: str) -> None:
+        """Have the server read its settings again after this statement."""
         with self.server.admin() as admin:
-            [[file, loaded]] = admin.run("SELECT current_setting('hba_file'), pg_conf_load_time()")
-            admin.run(f"COPY (SELECT 'hostssl all all 127.0.0.1/32 md5') TO {pg.literal(file)}")
+            admin.run(statement)
+            [[loaded]] = admin.run("SELECT pg_conf_load_time()")
             admin.run("SELECT pg_reload_conf()")
             while admin.run("SELECT pg_conf_load_time()") == [[loaded]]:
                 pass

@@ -265,13 +265,14 @@ def test_an_admin_who_is_refused_is_named_as_such_and_tried_once(setting: Settin
     assert setting.server.logs_in(setting.app)
 
 
-def test_a_rollback_without_the_admin_is_done_by_the_user_itself(setting: Setting) -> None:
+@pytest.mark.parametrize("change", ["PASSWORD 'changed by hand'", "CONNECTION LIMIT 0"], ids=["refused", "unavailable"])
+def test_a_rollback_without_the_admin_is_done_by_the_user_itself(setting: Setting, change: str) -> None:
     admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
     arn = setting.application(admin, HOST, setting.server.port, SINGLE_USER)
 
     def lock_admin_out(handler: Any) -> Any:
         def called(event: Any, context: Any) -> Any:
-            setting.server.sql(f"ALTER ROLE \"{setting.admin.username}\" PASSWORD 'changed by hand'")
+            setting.server.sql(f'ALTER ROLE "{setting.admin.username}" {change}')
             raise FunctionFailedError("KeyError", "made to fail by a test")
 
         return called

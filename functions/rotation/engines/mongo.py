@@ -66,7 +66,7 @@ class Mongo(Engine):
             _refuse_unprepared(client, target, target)
             _write(client, target.dbname, {"updateUser": target.username, "pwd": target.password})
 
-    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, proven: bool) -> None:
+    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, known: bool) -> None:
         with _login(admin) as client:
             _refuse_unprepared(client, clone, source)
             user = {"pwd": clone.password, **_cloned(client, source, clone)}
@@ -75,7 +75,7 @@ class Mongo(Engine):
             except OperationFailure as error:
                 if error.code != _USER_EXISTS:
                     raise
-                if not proven:
+                if not known:
                     raise InvalidSecretError(somebody_elses(clone.username)) from None
                 _write(client, clone.dbname, {"updateUser": clone.username, **user})
 

@@ -76,10 +76,10 @@ class MySQL(Engine):
             else:
                 self._set_own_on_mysql(session, target, keep)
 
-    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, proven: bool) -> None:
+    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, known: bool) -> None:
         names = (source.username, clone.username)
         with _login(admin) as session, users.locked(session, STATEMENT_TIMEOUT, *names):
-            cloning.clone(session, source, clone, proven=proven)
+            cloning.clone(session, source, clone, known=known)
             self._discard(session, clone)
 
     def rights(self, credentials: Credentials) -> frozenset[str]:

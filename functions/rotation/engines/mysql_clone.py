@@ -12,7 +12,7 @@ _LIMITS = "max_questions, max_updates, max_connections, max_user_connections"
 _ATTRIBUTES = f"ssl_type, CAST(ssl_cipher AS CHAR), CAST(x509_issuer AS CHAR), CAST(x509_subject AS CHAR), {_LIMITS}"
 
 
-def clone(server: Server, source: Credentials, target: Credentials, *, proven: bool) -> None:
+def clone(server: Server, source: Credentials, target: Credentials, *, known: bool) -> None:
     """Give `target` an account beside each of `source`, equal but for the name, and then its password.
 
     Accounts that `source` does not have are never dropped, because they may own views and routines, nor left, because
@@ -20,13 +20,12 @@ def clone(server: Server, source: Credentials, target: Credentials, *, proven: b
     """
     hosts = {account.host: account for account in accounts(server, target.username)}
     originals = existing(server, source)
-    _refuse_strangers(source, target, hosts.values(), {account.host for account in originals}, proven)
+    _refuse_strangers(source, target, hosts.values(), {account.host for account in originals}, known)
     twins = {original: Account(target.username, original.host) for original in originals}
     for original, twin in twins.items():
         if original.host not in hosts:
-            # Locked until it has its rights, whoever knows the password.
-            clauses = f"{_attributes(server, original)} ACCOUNT LOCK"
-            _identify(server, f"CREATE USER IF NOT EXISTS {twin}", target, clauses)
+            # Not locked: it has no rights yet, and a log-in proves to the next call that this one made it.
+            _identify(server, f"CREATE USER IF NOT EXISTS {twin}", target, _attributes(server, original))
         _equalize(server, original, twin)
     for original, twin in twins.items():
         # An account that the administrator has locked has a locked twin.
@@ -35,10 +34,10 @@ def clone(server: Server, source: Credentials, target: Credentials, *, proven: b
 
 
 def _refuse_strangers(
-    source: Credentials, target: Credentials, found: Iterable[Account], hosts: set[str], proven: bool
+    source: Credentials, target: Credentials, found: Iterable[Account], hosts: set[str], known: bool
 ) -> None:
     # One that has the new password was made by an earlier call that stopped half-way.
-    if not proven and not all(account.takes(target.password) for account in found):
+    if not known and not all(account.takes(target.password) for account in found):
         raise InvalidSecretError(somebody_elses(target.username))
     for account in found:
         account.check()

@@ -120,6 +120,7 @@ def set_own_password(server: Server, target: Credentials) -> None:
 def set_every_password(server: Server, target: Credentials, keep: Credentials | None = None) -> None:
     """Change all accounts of this name. The password of `keep` stays where it is one of the account's own now."""
     found = existing(server, target)
+    _refuse_others(found, target)
     wanted = {account: _passwords(account, target, keep) for account in found}
     try:
         judged(server, lambda words: _alter(server, wanted, words))
@@ -131,6 +132,16 @@ def set_every_password(server: Server, target: Credentials, keep: Credentials | 
         if wanted == alone:
             raise
         judged(server, lambda words: _alter(server, alone, words))
+
+
+def _refuse_others(found: Sequence[Account], target: Credentials) -> None:
+    """Accounts of one name with different passwords may be different people's: one was proven, the others were not."""
+    stored = {account.methods for account in found if not account.takes(target.password)}
+    if len(stored) > 1:
+        raise InvalidSecretError(
+            f"{', '.join(map(str, found))} have different passwords, so they may be different people's: give them the "
+            "same one, or change this one without an admin secret"
+        )
 
 
 def discard_second_passwords(server: Server, user: str) -> None:

@@ -55,8 +55,14 @@ _REJECTED = "22023"
 _OWN_SETTINGS = (
     "SET role = none; SET search_path = pg_catalog; SET standard_conforming_strings = on; "
     "SET default_transaction_read_only = off; SET synchronous_commit = on; SET lock_timeout = 0; "
-    "SET idle_in_transaction_session_timeout = 0"
+    "SET idle_in_transaction_session_timeout = 0; SET datestyle = ISO; SET timezone = 'UTC'"
 )
+# Since PostgreSQL 17; before that there is nothing to set.
+_NO_LIMIT = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
+# What the server is set to: not what its user or the owner of a database has set for new sessions.
+_KIND = """
+    SELECT setting FROM pg_settings
+    WHERE name = 'password_encryption' AND source NOT IN ('database', 'user', 'database user', 'session')"""
 _SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 _SASL = (10).to_bytes(4)
 
@@ -75,11 +81,11 @@ class Postgres(Engine):
         with _login_to_change(login, target) as connection:
             _set_password(connection, target)
 
-    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, proven: bool) -> None:
+    def clone_user(self, admin: Credentials, source: Credentials, clone: Credentials, *, known: bool) -> None:
         with _login_to_change(admin, source) as connection:
             connection.run("BEGIN")
             names = source.username, clone.username
-            postgres_roles.make_equal(connection.run, *names, pg.identifier, proven=proven)
+            postgres_roles.make_equal(connection.run, *names, pg.identifier, known=known)
             _set_password(connection, clone)
             connection.run("COMMIT")
 
@@ -93,11 +99,12 @@ def _login_to_change(login: Credentials, target: Credentials) -> Iterator[pg.Con
     """A session of `login` that changes `target`, in the target's database."""
     with _login(replace(login, dbname=target.dbname)) as connection:
         connection.run(_OWN_SETTINGS)
+        connection.run(_NO_LIMIT)
         yield connection
 
 
 def _set_password(connection: pg.Connection, target: Credentials) -> None:
-    kind = (connection.run("SHOW password_encryption") or [[""]])[0][0]
+    [[kind]] = connection.run(_KIND) or [["scram-sha-256"]]
     verifier = pg.literal(password_verifier(kind, target, _prepared(target.password)))
     try:
         connection.run(f"ALTER ROLE {pg.identifier(target.username)} PASSWORD {verifier}")

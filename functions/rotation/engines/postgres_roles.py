@@ -21,6 +21,14 @@ _IS_MEMBER = """
 _ACTS_AS = """
     SELECT 1 FROM pg_db_role_setting JOIN pg_roles ON pg_roles.oid = setrole
     WHERE rolname = :member AND setdatabase = 0 AND ('role=' || :base) = ANY (setconfig)"""
+_ACTS_ALIKE = """
+    SELECT 1 FROM pg_db_role_setting AS own, unnest(own.setconfig) AS setting
+    WHERE pg_get_userbyid(own.setrole) = :clone AND own.setdatabase = 0 AND (setting = 'role=' || :source OR (
+        setting LIKE 'role=%' AND EXISTS (
+            SELECT FROM pg_db_role_setting AS theirs WHERE pg_get_userbyid(theirs.setrole) = :source
+              AND theirs.setdatabase = 0 AND setting = ANY (theirs.setconfig))
+        AND EXISTS (SELECT FROM pg_auth_members
+                    WHERE pg_get_userbyid(roleid) = :source AND pg_get_userbyid(member) = :clone)))"""
 _OWNS = """
     SELECT 1 FROM pg_shdepend
     WHERE refclassid = CAST('pg_authid' AS regclass) AND pg_get_userbyid(refobjid) = :role AND deptype = 'o'
@@ -47,7 +55,7 @@ _SETTINGS = """
         SELECT setdatabase, format(' SET %I = %s', name, CASE
             WHEN name IN ('local_preload_libraries', 'search_path', 'session_preload_libraries', 'temp_tablespaces')
             THEN coalesce((
-                SELECT string_agg(quote_literal(coalesce(replace(item[1], '""', '"'), item[3])), ', ')
+                SELECT string_agg(quote_literal(coalesce(replace(item[1], '""', '"'), lower(item[3]))), ', ')
                 FROM regexp_matches(value, '"(([^"]|"")*)"|([^ ,"]+)', 'g') AS items (item)), quote_literal(''))
             ELSE quote_literal(value) END)
         FROM (SELECT * FROM wanted EXCEPT SELECT * FROM found) AS differing
@@ -111,17 +119,18 @@ RIGHTS = """
     WHERE rolname = current_user AND has"""
 
 
-def make_equal(run: Run, source: str, clone: str, quoted: Callable[[str], str], *, proven: bool) -> None:
+def make_equal(run: Run, source: str, clone: str, quoted: Callable[[str], str], *, known: bool) -> None:
     """In the transaction of `run`, give role `clone` what `source` has; it is made if it does not exist.
 
-    Raises InvalidSecretError if it exists, is not `proven` to be the secret's own, and does not show it either: by
-    having been granted to `source`, or by acting as it. Only one who has power over a role can do that to it.
+    Raises InvalidSecretError if it exists and is not the secret's own. It shows that by having been granted to
+    `source`, or by acting as it or as the same role: only who has power over a role can do that to it. A member that
+    acts as itself, as AWS's own rotation makes it, has to be `known`.
     """
     run("SELECT pg_advisory_xact_lock(hashtext(:pair))", pair=" ".join(sorted((source, clone))))
-    is_base = bool(run(_IS_MEMBER, base=clone, member=source))
+    is_base = is_member(run, source, of=clone)
     if not run(_EXISTS, role=clone):
         run(f"CREATE ROLE {quoted(clone)}")
-    elif not (proven or is_base or run(_ACTS_AS, member=clone, base=source)):
+    elif not (is_base or run(_ACTS_ALIKE, clone=clone, source=source) or (known and is_member(run, clone, of=source))):
         raise InvalidSecretError(somebody_elses(clone))
     [[limits]] = run(_LIMITS, source=source, clone=clone)
     run(limits)
@@ -131,6 +140,10 @@ def make_equal(run: Run, source: str, clone: str, quoted: Callable[[str], str], 
         _act_as(run, source, clone, quoted)
     for [statement] in run(_SETTINGS, source=source, clone=clone, base=clone if is_base else source):
         run(statement)
+
+
+def is_member(run: Run, member: str, of: str) -> bool:
+    return bool(run(_IS_MEMBER, base=of, member=member))
 
 
 def _act_as(run: Run, base: str, member: str, quoted: Callable[[str], str]) -> None:

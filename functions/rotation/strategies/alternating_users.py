@@ -1,16 +1,15 @@
 """Alternating users: two users with the same rights take turns, and the admin makes the idle one ready.
 
 The user that applications log in as now is never changed, so there is no moment in which it is refused, and nothing of
-it to put back. The idle user is changed only if it is this secret's own: made here, or proven by a log-in.
+it to put back. The idle user is changed only if it is this secret's own.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-two-users.html
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError
-from rotation.model import Credentials
 from rotation.secret import Secret
 from rotation.strategies.base import Known, Strategy, accepts, as_admin
 
@@ -40,9 +39,9 @@ class AlternatingUsers(Strategy):
         with as_admin():
             engine.verify(admin)
         engine.verify(current)
-        proven = any(accepts(engine, each) for each in _second_user(known))
+        known_user = _is_named(known) or (not known.fresh and accepts(engine, pending))
         with as_admin():
-            engine.clone_user(admin, current, pending, proven=proven)
+            engine.clone_user(admin, current, pending, known=known_user)
 
     def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
         engine.verify(known.pending, reads)
@@ -57,21 +56,11 @@ class AlternatingUsers(Strategy):
         more = sorted(found - expected)
         return tuple(f"{known.pending} may do more than {known.current}: {right}" for right in more)
 
-    def put_back(self, engine: Engine, known: Known) -> None:
-        """Give the idle user the password of AWSPREVIOUS again, if this rotation has changed it."""
-        previous = known.read_previous()
-        if previous is None or not previous.same_account(known.pending) or accepts(engine, previous):
-            return
-        if (admin := known.read_admin()) and accepts(engine, known.pending):
-            engine.set_password(admin, previous)
 
-
-def _second_user(known: Known) -> Iterator[Credentials]:
-    """The credentials that prove that the idle user is this secret's own."""
-    if (previous := known.read_previous()) and previous.same_account(known.pending):
-        yield previous
-    if not known.fresh:
-        yield known.pending
+def _is_named(known: Known) -> bool:
+    """Whether the last rotation had this user's turn."""
+    previous = known.read_previous()
+    return previous is not None and previous.same_account(known.pending)
 
 
 def _partner(username: str) -> str:

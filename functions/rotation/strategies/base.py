@@ -55,11 +55,6 @@ class Strategy(ABC):
         Raises LoginRefusedError, and RightsDifferError naming a right that it lacks.
         """
 
-    def put_back(self, engine: Engine, known: Known) -> None:
-        """After a failure, with AWSCURRENT proven to log in: undo what `apply` did to another user than that one."""
-        # A single user has no other.
-        return
-
 
 @contextmanager
 def as_admin() -> Iterator[None]:
