@@ -123,7 +123,7 @@ def test_a_client_refuses_an_expired_certificate() -> None:
         server.admin(),
     ):
         pass
-    assert isinstance(error.value.original_exception, ssl.SSLCertVerificationError)  # type: ignore[attr-defined]
+    assert isinstance(error.value.original_exception, ssl.SSLCertVerificationError)  # type: ignore[attr-defined]  # no stub
 
 
 def _arguments_below(folder: str) -> str:

@@ -144,7 +144,7 @@ def _login(credentials: Credentials) -> Iterator[Client]:
         reach(_addresses(credentials), context, CONNECT_TIMEOUT, _greeted)
         with _client(credentials) as client:
             # PyMongo takes only names of files, which carry neither this context's flags nor a store of hashed names.
-            setattr(client.options.pool_options, "_PoolOptions__ssl_context", context)  # noqa: B010
+            setattr(client.options.pool_options, "_PoolOptions__ssl_context", context)  # noqa: B010  private
             try:
                 _run(client, "admin", {"ping": 1})
             except (ValueError, IndexError):

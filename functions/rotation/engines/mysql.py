@@ -127,7 +127,7 @@ class _Session:
 
     @property
     def is_mariadb(self) -> bool:
-        version = self._connection.get_server_info()  # type: ignore[no-untyped-call]
+        version = self._connection.get_server_info()  # type: ignore[no-untyped-call]  # its stubs do not say
         return "mariadb" in str(version).lower()
 
     def run(self, statement: str) -> Sequence[Sequence[Any]]:

@@ -118,7 +118,7 @@ def _save(connection: redis.Connection, target: Credentials) -> None:
 @contextmanager
 def _login(credentials: Credentials) -> Iterator[redis.Connection]:
     with _translated(credentials), closing(_socket(credentials)) as opened:
-        connection = _Connection(  # type: ignore[no-untyped-call]
+        connection = _Connection(  # type: ignore[no-untyped-call]  # redis-py's is half typed
             host=credentials.host, port=credentials.port, protocol=2, driver_info=None
         )
         connection.opened = opened
