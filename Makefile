@@ -12,7 +12,7 @@ SOURCES := $(wildcard functions rotatorctl tests)
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: setup check test demo lock clean
+.PHONY: setup check test demo faults lock clean
 
 setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
 
@@ -45,6 +45,10 @@ test: setup
 
 demo: setup
 	python -m rotatorctl.local.demo
+
+# One fault at every call of a rotation, for every engine with every strategy. More than half an hour on two cores.
+faults: setup
+	PYTHONPATH=functions:. python -m tests.faults.sweep
 
 # The functions' lock first: the next ones are resolved so that they agree with it.
 lock: .venv/.installed
