@@ -61,7 +61,7 @@ def holds_every_engine(name: str, test: Any) -> bool:
 for suite in (test_engines, test_every_engine):
     globals().update({name: test for name, test in vars(suite).items() if holds_every_engine(name, test)})
 globals().update({name: getattr(test_engines, name) for name in ("world", "engine", "without_tls")})
-application, definition = test_every_engine.application, conftest.definition
+application, silences, definition = conftest.application, conftest.silences, conftest.definition
 
 
 @dataclass

@@ -2,13 +2,15 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from rotation.model import Credentials
-from rotatorctl.local.secrets_manager import Silences
+from rotatorctl.local.secrets_manager import SILENCES, Silences
 from tests.contract.worlds import World as Server
 from tests.workflow.conftest import RotatedSecret, create_secret
 from tests.workflow.machine import running
@@ -45,6 +47,12 @@ CASES = (
 )
 
 
+def cases(chosen: Callable[[Case], bool]) -> list[Any]:
+    """Those cases as parameters; what runs on one kind of server runs in one process."""
+    marked = ((case, pytest.mark.xdist_group(case.kind)) for case in CASES if chosen(case))
+    return [pytest.param(case, marks=group, id=str(case)) for case, group in marked]
+
+
 @dataclass
 class Application(RotatedSecret):
     """An application's secret in its second year, the machine that rotates it, and the server behind it."""
@@ -69,11 +77,13 @@ class Application(RotatedSecret):
 
 
 @contextmanager
-def rotating(case: Case, server: Server, definition: dict[str, Any]) -> Iterator[Application]:
+def rotating(
+    case: Case, server: Server, definition: dict[str, Any], silences: Silences = SILENCES["defaults"]
+) -> Iterator[Application]:
     """A new user and its admin on the server, their secrets, and the machine with this definition."""
     first = server.user(f"app-{secrets.token_hex(4)}")
     admin = server.admin(first)
-    with running(Silences(), definition) as machine:
+    with running(silences, definition) as machine:
         kept: dict[str, Any] = {"engine": case.kind, "host": first.host, "port": str(first.port), "ssl": first.ssl}
         kept |= {"team": ["payments"]} | ({"dbname": first.dbname} if first.dbname else {})
         value = json.dumps(kept | {"username": admin.username, "password": admin.password})

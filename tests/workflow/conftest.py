@@ -2,15 +2,22 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.secrets_manager import Silences
+from tests.contract.worlds import WORLDS
+from tests.contract.worlds import World as Server
 from tests.workflow.machine import FUNCTION_ARN, ROOT, Machine, running
+
+if TYPE_CHECKING:
+    from tests.workflow.applications import Application, Case
 
 
 @pytest.fixture(scope="session")
@@ -131,3 +138,27 @@ def world(
         fields = {"engine": "postgres", "host": "127.0.0.1", "port": server.port, "username": user, "password": old}
         value = json.dumps(fields | {"team": "payments"})
         yield World(machine, create_secret(machine, "payments/db", value), server, user, old)
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Callable[[str], Server]]:
+    """Gives the one running server of a kind."""
+    with ExitStack() as started:
+        yield cache(lambda kind: started.enter_context(WORLDS[kind]()))
+
+
+@pytest.fixture
+def application(
+    case: "Case",
+    start: Callable[[str], Server],
+    silences: Silences,
+    definition: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator["Application"]:
+    """The application of a test's parameter `case`."""
+    from tests.workflow.applications import rotating  # noqa: PLC0415  it builds on this module
+
+    server = start(case.kind)
+    monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
+    with rotating(case, server, definition, silences) as application:
+        yield application

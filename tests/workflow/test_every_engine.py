@@ -1,49 +1,22 @@
 """Every engine with every strategy, through the whole machine, as the application and Secrets Manager see it."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import pytest
 
 from rotation import engines
 from rotation.model import Credentials
-from tests.contract.worlds import WORLDS
-from tests.contract.worlds import World as Server
-from tests.workflow.applications import ALTERNATING, CASES, Application, Case, rotating
+from tests.workflow.applications import ALTERNATING, Application, Case, cases
 from tests.workflow.test_failures import failing
-
-
-def cases(chosen: Callable[[Case], bool]) -> list[Any]:
-    """Those cases as parameters; what runs on one kind of server runs in one process."""
-    marked = ((case, pytest.mark.xdist_group(case.kind)) for case in CASES if chosen(case))
-    return [pytest.param(case, marks=group, id=str(case)) for case, group in marked]
 
 
 @pytest.fixture(scope="session", params=cases(lambda _: True))
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     return found
-
-
-@pytest.fixture(scope="session")
-def start() -> Iterator[Callable[[str], Server]]:
-    """Gives the one running server of a kind."""
-    with ExitStack() as running:
-        yield cache(lambda kind: running.enter_context(WORLDS[kind]()))
-
-
-@pytest.fixture
-def application(
-    case: Case, start: Callable[[str], Server], definition: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Application]:
-    server = start(case.kind)
-    monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
-    with rotating(case, server, definition) as application:
-        yield application
 
 
 def test_three_rotations_each_leave_a_new_password_that_logs_in_and_retire_the_old_ones(

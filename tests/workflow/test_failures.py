@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.workflow.conftest import World
+from tests.workflow.conftest import RotatedSecret, World
 from tests.workflow.machine import FunctionFailedError, Handler
 
 STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret")
@@ -47,11 +47,11 @@ def losing_the_answer(error: str, times: int = 1_000_000) -> Callable[[Handler],
     return wrap
 
 
-def break_state(world: World, state: str, fault: Callable[[Handler], Handler]) -> Callable[[], None]:
+def break_state(secret: RotatedSecret, state: str, fault: Callable[[Handler], Handler]) -> Callable[[], None]:
     """Put a fault into a state's function; returns what mends it."""
-    handler = world.machine.handlers[state]
-    world.machine.handlers[state] = fault(handler)
-    return lambda: world.machine.handlers.update({state: handler})
+    handler = secret.machine.handlers[state]
+    secret.machine.handlers[state] = fault(handler)
+    return lambda: secret.machine.handlers.update({state: handler})
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -9,21 +9,21 @@ import pytest
 
 from rotation.errors import UnavailableError
 from rotatorctl.local.secrets_manager import FunctionError
-from tests.workflow.conftest import World
+from tests.workflow.conftest import RotatedSecret, World
 from tests.workflow.machine import FUNCTION_ARN, FunctionFailedError, Handler
 from tests.workflow.test_failures import break_state, failing
 
 
-def call(world: World, step: str, token: str | None = None) -> str:
+def call(secret: RotatedSecret, step: str, token: str | None = None) -> str:
     """One call of Secrets Manager; returns "done" or the error's words."""
     event = {
         "Step": step,
-        "SecretId": world.arn,
-        "ClientRequestToken": token or world.token,
+        "SecretId": secret.arn,
+        "ClientRequestToken": token or secret.token,
         "RotationToken": "11111111-2222-3333-4444-555555555555",
     }
     try:
-        world.machine.rotate(f"{FUNCTION_ARN}rotate", event)
+        secret.machine.rotate(f"{FUNCTION_ARN}rotate", event)
     except FunctionError as error:
         return str(error)
     return "done"
