@@ -19,6 +19,10 @@ _LONGEST_SUBJECT = 99
 # RotateSecret meets AWSPENDING on another version, answers with an error, and reattempts that rotation:
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
 _RETRY = 'to retry now (it answers "A previous rotation isn\'t complete"; that is the retry)'
+_ABANDONED = (
+    "AWSPENDING was taken off this version, or rotation was turned off, while it ran: perhaps nobody comes back to it. "
+    "The next rotation makes another value"
+)
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,13 @@ def _words(request: Request, finding: Finding, failure: Failure, rolled_back: in
 
 
 def _go_on(request: Request, finding: Finding, rolled_back: int) -> tuple[str, tuple[tuple[str, str], ...]]:
-    if finding.pending_removed:
-        next_value = (
+    if finding.pending_removed or finding.abandoned:
+        rejected = (
             "the service refuses this new value for good, so it was given up; the next rotation makes another one"
         )
+        another = ("To rotate with another value now", _rotate(request))
         again = ('If it answers "A previous rotation isn\'t complete"', _afresh(request))
-        return next_value, (("To rotate with another value now", _rotate(request)), again)
+        return rejected if finding.pending_removed else _ABANDONED, (another, again)
     if finding.held:
         held = (
             f"nothing by itself: {rolled_back} attempts with this version had to be put right, no further one is made"
@@ -129,10 +134,11 @@ def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Wo
         headline = f"ACTION NEEDED, AWSCURRENT does not log in but {finding.working} does"
         promote = ("To make the credential that works the current one", _promote(request, finding))
         return _Words("critical", headline, affected, "the next attempt may mend it; do not wait for it", (promote,))
-    what_next = "nothing by itself. AWSPENDING is kept. Perhaps somebody changed the password by hand"
+    pending = _ABANDONED if finding.abandoned else "AWSPENDING is kept"
+    what_next = f"nothing by itself. {pending}. Perhaps somebody changed the password by hand"
     read = f"aws secretsmanager get-secret-value --secret-id {request.secret_id} --version-stage AWSCURRENT"
     restore = ("As the service's administrator, give the user the password that this shows", read)
-    retry = (f"After that, {_RETRY}", _rotate(request))
+    retry = ("After that" if finding.abandoned else f"After that, {_RETRY}", _rotate(request))
     return _Words("critical", "ACTION NEEDED, AWSCURRENT does not log in", affected, what_next, (restore, retry))
 
 

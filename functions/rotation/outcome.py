@@ -41,6 +41,8 @@ class Finding:
     account: str = ""
     pending_removed: bool = False
     held: bool = False
+    # Somebody else took AWSPENDING off the version, or turned rotation off.
+    abandoned: bool = False
     current_version: str = ""
     working_version: str = ""
 

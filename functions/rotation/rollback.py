@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from rotation.errors import RotationError, UnavailableError
 from rotation.log_ins import Version, worth_trying
-from rotation.model import AWSCURRENT, STEPS, Json, Request
+from rotation.model import AWSCURRENT, AWSPENDING, STEPS, Json, Request
 from rotation.outcome import (
     NEEDS_A_PERSON,
     NONE,
@@ -54,7 +54,10 @@ def roll_back(rotation: Rotation) -> Json:
     failure = failure_of(request)
     rotation.look_back()
     try:
-        finding = _give_up_rejected(rotation, _settle(rotation, failure), failure)
+        found = _settle(rotation, failure)
+        labels = rotation.description
+        comes_back = labels.rotation_enabled and labels.carries(request.token, AWSPENDING)
+        finding = _give_up_rejected(rotation, replace(found, abandoned=not comes_back), failure)
     except UnavailableError as error:
         if request.retry_count < LAST_RETRY:
             raise
