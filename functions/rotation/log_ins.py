@@ -8,7 +8,7 @@ which may be live.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rotation.errors import LoginRefusedError, PasswordRejectedError
+from rotation.errors import LoginRefusedError, PasswordRejectedError, StageConflictError
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials
 from rotation.outcome import Failure
 from rotation.rotation import Rotation
@@ -25,14 +25,14 @@ class Version:
 
 def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
     """The credentials that may be live and were not refused just now, the likeliest first."""
-    secret, request = rotation.current_secret, rotation.request
+    secret = rotation.current_secret
     refused_in = failure.step if failure.error == LoginRefusedError.__name__ else ""
-    if refused_in == "SetSecret" and rotation.description.current == request.current_version:
+    if refused_in == "SetSecret" and _unmoved(rotation):
         if rotation.alternates:
             # Another user, who was not tried.
             yield from _previous(rotation)
         return
-    if refused_in == "TestSecret" and not rotation.alternates and not secret.keeps_password:
+    if refused_in == "TestSecret" and _unmoved(rotation) and not rotation.alternates and not secret.keeps_password:
         # SetSecret had replaced AWSCURRENT's password by it, so if one of the two is live it is this one.
         yield from _pending(rotation)
         return
@@ -41,10 +41,17 @@ def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
         yield from _other(rotation, failure)
 
 
+def _unmoved(rotation: Rotation) -> bool:
+    """Whether AWSCURRENT is where the steps saw it; else its value may be one that nobody tried."""
+    return rotation.description.current == rotation.request.current_version
+
+
 def _other(rotation: Rotation, failure: Failure) -> Iterator[Version]:
     """The one credential beside AWSCURRENT's that may be live."""
-    said_no = (failure.step, failure.error) == ("SetSecret", PasswordRejectedError.__name__)
-    never_set = rotation.request.attempt == 1 and (failure.step == "CreateSecret" or said_no)
+    # SetSecret looks at the labels before it sends anything: another value, written by hand, has taken AWSPENDING off.
+    said_no = {PasswordRejectedError.__name__} | (set() if _unmoved(rotation) else {StageConflictError.__name__})
+    not_sent = failure.step == "SetSecret" and failure.error in said_no
+    never_set = rotation.request.attempt == 1 and (failure.step == "CreateSecret" or not_sent)
     # Promoted after all, and taken back by a look at older labels: then it is AWSPREVIOUS's that is live.
     never_set = never_set or rotation.description.current == rotation.request.token
     others = [] if never_set else list(_pending(rotation))
