@@ -1,7 +1,7 @@
 """The four steps of a rotation, and the log-in of mode Test. Each is safe to repeat."""
 
 from rotation.errors import StageConflictError, UnavailableError
-from rotation.model import AWSPENDING, TEST, Json
+from rotation.model import AWSCURRENT, AWSPENDING, TEST, Json
 from rotation.outcome import ROTATED, Failure, Finding
 from rotation.report import verdict
 from rotation.rotation import Rotation
@@ -43,8 +43,14 @@ def test_secret(rotation: Rotation) -> Json:
 
 
 def finish_secret(rotation: Rotation) -> Json:
-    """Move AWSCURRENT from the version that CreateSecret saw to the pending one."""
-    request = rotation.request
+    """Move AWSCURRENT from the version that CreateSecret saw to the pending one.
+
+    Whoever takes AWSPENDING off it gives its value up. A rotation that is started then may replace the password that
+    TestSecret proved, and be rolled back without a trace in AWSCURRENT.
+    """
+    request, labels = rotation.request, rotation.description
+    if not any(labels.carries(request.token, stage) for stage in (AWSPENDING, AWSCURRENT)):
+        raise StageConflictError(f"version {request.token} is not labelled AWSPENDING any more")
     rotation.store.promote(request.token, request.current_version)
     return verdict(request, Finding(ROTATED), Failure())
 
