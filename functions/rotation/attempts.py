@@ -111,6 +111,14 @@ class Attempts:
             f"aws secretsmanager rotate-secret --secret-id {self._secret_id}"
         )
 
+    def _require_current(self) -> None:
+        """A successful attempt's version is AWSCURRENT, unless somebody moved labels since: its value is an old one."""
+        if not self._store.describe().carries(self._token, AWSCURRENT):
+            raise StageConflictError(
+                f"version {self._token} was rotated to already, and another one is AWSCURRENT since; take AWSPENDING "
+                "off it, and the next rotation makes another value"
+            )
+
     def _first(self, step: str) -> str:
         if step == "createSecret":
             return self._start(ROTATE, 1, NOTHING_TOLD)
@@ -123,7 +131,10 @@ class Attempts:
         return self._start(TEST, test.attempt + 1, NOTHING_TOLD) if test.ended else test.arn
 
     def _follow(self, ended: Execution) -> None:
-        """After a failed attempt comes the next one; after a successful one nothing; after the last one a refusal."""
+        """After a failed attempt comes the next one; after the last one, and after a successful one, a refusal."""
+        if ended.succeeded:
+            self._require_current()
+            return
         verdict, delivered = self._verdict(ended)
         if verdict is None:
             return
