@@ -12,7 +12,7 @@ the labels are; what is true then is the outcome:
 
 from dataclasses import replace
 
-from rotation.errors import RotationError, UnavailableError
+from rotation.errors import LoginRefusedError, RotationError, UnavailableError
 from rotation.log_ins import Version, worth_trying
 from rotation.model import AWSCURRENT, AWSPENDING, STEPS, Json, Request
 from rotation.outcome import (
@@ -130,7 +130,7 @@ def _revert(rotation: Rotation, works: Version) -> bool:
     """
     if not rotation.secret(rotation.request.token, None) or not works.credentials.same_account(rotation.current):
         return False
-    failures = []
+    failures: list[RotationError] = []
     for read_login in (rotation.admin, lambda: works.credentials):
         try:
             if login := read_login():
@@ -139,9 +139,16 @@ def _revert(rotation: Rotation, works: Version) -> bool:
         except RotationError as error:
             # The admin cannot; perhaps the user itself can.
             failures.append(error)
+    _ask_again_if_it_may_help(failures)
+    return False
+
+
+def _ask_again_if_it_may_help(failures: list[RotationError]) -> None:
+    """Raises UnavailableError. The last failure is that of the credential that logged in a moment ago."""
     for unavailable in (error for error in failures if isinstance(error, UnavailableError)):
         raise unavailable
-    return False
+    if isinstance(failures[-1], LoginRefusedError):
+        raise UnavailableError(f"something else changes this password just now: {failures[-1]}")
 
 
 def _not_restored(

@@ -113,9 +113,12 @@ class Machine:
         """What the EventBridge rule does when an execution has timed out, was stopped, or failed."""
         event = json.loads((ROOT / "events/eventbridge/execution_aborted.json").read_text())
         event["detail"] |= {"executionArn": arn}
+        self.await_end(arn)
+        importlib.import_module("rotate").handler(event, Context(self.seconds))
+
+    def await_end(self, arn: str) -> None:
         while self.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING":
             time.sleep(0.02)
-        importlib.import_module("rotate").handler(event, Context(self.seconds))
 
     def settle(self) -> None:
         """Wait until no execution runs: Secrets Manager is done as soon as the label moved, the machine a bit later."""

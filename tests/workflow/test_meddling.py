@@ -109,7 +109,8 @@ def test_a_value_that_is_written_by_hand_stays_current(
     if outcome == "needs a person":
         assert body["workingCredential"] == "AWSPREVIOUS"
         assert application.server.logs_in(application.credentials("AWSPREVIOUS"))
-    rotates_as_ever(application)
+    if by_hand is written:
+        rotates_as_ever(application)
 
 
 def do_as_told(application: Application, command: str) -> None:
@@ -133,11 +134,11 @@ def test_a_hand_made_password_that_the_server_does_not_know_is_set_there_or_anot
         # Nobody logs in as that user: its password cannot be set by what the secret holds.
         assert body["workingCredential"] == "AWSPENDING"
         do_as_told(application, body["nextCommand"])
+        rotates_as_ever(application)
     else:
         assert body["outcome"] == "rolled back"
+        assert application.server.logs_in(application.credentials())
         assert not application.server.logs_in(application.first)
-    assert application.server.logs_in(application.credentials())
-    rotates_as_ever(application)
 
 
 @of_one_user

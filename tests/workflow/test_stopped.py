@@ -104,9 +104,9 @@ def test_a_stop_is_rolled_back_when_nobody_waits_for_the_execution(world: World)
     assert world.subjects() == ["Rotation failed, the old credential is restored"]
 
 
-def rotate_request(world: World) -> dict[str, Any]:
+def rotate_request(secret: RotatedSecret) -> dict[str, Any]:
     rules = {"AutomaticallyAfterDays": 30}
-    return {"SecretId": world.arn, "RotationLambdaARN": f"{FUNCTION_ARN}rotate", "RotationRules": rules}
+    return {"SecretId": secret.arn, "RotationLambdaARN": f"{FUNCTION_ARN}rotate", "RotationRules": rules}
 
 
 class TestTimedOut:

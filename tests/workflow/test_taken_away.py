@@ -6,17 +6,23 @@ from typing import Any
 import pytest
 
 from rotatorctl.local.secrets_manager import SILENCES, SecretsManagerError, Silences
-from tests.workflow.applications import ALTERNATING, SINGLE, Application, cases
+from tests.workflow.applications import ALTERNATING, SINGLE, Application, Case
 from tests.workflow.machine import FUNCTION_ARN, STATES
 from tests.workflow.test_meddling import before, label, of_one_user, rotates_as_ever, set_and_written, told
 from tests.workflow.test_stopped import call
 
 OTHER_FUNCTION = f"{FUNCTION_ARN}another-rotator"
 
-of_one_and_two_users = pytest.mark.parametrize(
-    "case", cases(lambda case: case.kind == "postgres" and case.strategy in (SINGLE, ALTERNATING))
-)
 before_each_state = pytest.mark.parametrize("state", STATES)
+# One user before each state, two that alternate before one of them.
+ONE_USER, TWO_USERS = Case("postgres", SINGLE), Case("postgres", ALTERNATING, overlap=True)
+of_one_user_and_once_of_two = pytest.mark.parametrize(
+    ("case", "state"),
+    [
+        pytest.param(case, state, marks=pytest.mark.xdist_group("postgres"), id=f"{state}, {case}")
+        for case, state in (*((ONE_USER, state) for state in STATES), (TWO_USERS, "FinishSecret"))
+    ],
+)
 
 
 def each(*outcomes: str) -> pytest.MarkDecorator:
@@ -170,8 +176,7 @@ def move_to_another_function(application: Application) -> None:
     model.rotate_secret(SecretId=application.arn, RotationLambdaARN=OTHER_FUNCTION, RotateImmediately=False)
 
 
-@of_one_and_two_users
-@before_each_state
+@of_one_user_and_once_of_two
 def test_once_another_function_rotates_the_secret_this_one_touches_nothing(
     application: Application, state: str
 ) -> None:

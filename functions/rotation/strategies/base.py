@@ -28,7 +28,8 @@ class Known:
 
 
 class Strategy(ABC):
-    """One way to rotate. Both changing methods are safe to repeat and to run twice at once.
+    """One way to rotate. Both changing methods are safe to repeat, and to run twice at once: but of two first calls one
+    may find AWSCURRENT's password replaced by the other, and be refused.
 
     Log-ins that are refused count against an account, so none is tried that a clean rotation finds refused, and of the
     user that changes no more than two in a whole attempt (see rotation.log_ins).
