@@ -36,6 +36,8 @@ type Handler = Callable[[Mapping[str, Any], Any], Any]
 
 # The interpreter would read the definition again for each execution; what an execution remembers is not kept in it.
 _parsed = cache(AmazonStateLanguageParser.parse)
+# moto makes boto3 forget its session, and with it the descriptions of the services that it has read.
+_session = cache(boto3.Session)
 
 
 class _Hurry:
@@ -176,6 +178,7 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
     with (
         patch.dict(os.environ, environment),
         mock_aws(config=config),
+        patch.object(boto3, "DEFAULT_SESSION", _session()),
         patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
         patch.object(AmazonStateLanguageParser, "parse", _parsed),
         patch.object(retrier_decl, "time", _Hurry()),
