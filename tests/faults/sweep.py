@@ -59,10 +59,9 @@ def swept(stage: Stage, case: Case, pairs: int = PAIRS) -> Sweep:
         with stage.trial(case, *each) as trial:
             verdict = judged(trial, each)
             sweep.verdicts.append(verdict)
-            if len(each) == 1 and len(verdict.ends) > 1:
-                # What comes after the fault: the rollback and the retry.
-                after = [edge for edge in edges_of(trial) if edge not in edges and edge.where != ROTATE]
-                later.append((each[0], [edge for edge in after if edge.call != ENTRY]))
+            # What comes after the fault: the rollback and the retry.
+            after = [edge for edge in edges_of(trial) if edge not in edges and knows_the_engine(edge)]
+            later += [(each[0], after)] if len(each) == 1 and after else []
     sweep.verdicts += paired(stage, case, later, pairs)
     return sweep
 

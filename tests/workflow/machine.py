@@ -182,8 +182,9 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
         patch.object(AmazonStateLanguageParser, "parse", _parsed),
         patch.object(retrier_decl, "time", _Hurry()),
-        patch.object(waiting, "LABELS_EVERY", 0.1),
-        patch.object(waiting, "EXECUTION_FIRST", 0.1),
+        patch.object(waiting, "LABELS_EVERY", 0.05),
+        patch.object(waiting, "EXECUTION_FIRST", 0.05),
+        patch.object(waiting, "EXECUTION_GROWTH", 1),
     ):
         machine = Machine(definition, silences)
         with (
