@@ -118,11 +118,23 @@ def test_a_secret_that_names_no_engine_is_told_how_to_name_one(absent: str | Non
         assert message.endswith(f"engines: {KNOWN}")
 
 
-@pytest.mark.parametrize("engine", ["cassandra", "POSTGRES", " postgres", 7, ["postgres"], {"is": "postgres"}])
+@pytest.mark.parametrize("engine", ["cassandra", "POSTGRES", " postgres"])
 def test_an_unknown_engine_is_named_with_those_that_are_known(engine: Any) -> None:
     expected = f"unknown engine {engine!r}; this rotator knows {KNOWN}"
 
     assert refusal(FIELDS | {"engine": engine}) == expected
+
+
+@pytest.mark.parametrize("engine", [7, ["Zk3-vQ9_xT8"], {"is": "postgres", "password": "Zk3-vQ9_xT8"}])
+def test_an_engine_that_is_no_text_is_not_quoted_for_it_may_hold_a_password(engine: Any) -> None:
+    expected = f"the secret's key 'engine' is not a text; this rotator knows {KNOWN}"
+
+    assert refusal(FIELDS | {"engine": engine}) == expected
+
+
+@pytest.mark.parametrize("name", [7, None, ["Zk3-vQ9_xT8"], {"password": "Zk3-vQ9_xT8"}])
+def test_a_name_without_a_server_that_is_no_text_is_not_told(name: Any) -> None:
+    assert parse({"engine": "generic", "password": "Zk3-vQ9_xT7", "username": name}).credentials.username == ""
 
 
 def test_the_tag_decides_before_the_value_does() -> None:
