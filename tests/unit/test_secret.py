@@ -9,6 +9,7 @@ from rotation.engines import ENGINES
 from rotation.errors import InvalidSecretError
 from rotation.redaction import forget, redacted
 from rotation.secret import Secret
+from rotation.strategies.alternating_users import AlternatingUsers
 
 KNOWN = "aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey"
 FIELDS = {
@@ -291,6 +292,20 @@ def test_two_users_take_turns_when_the_secret_names_an_admin_secret_or_the_tag_s
     assert parse(with_admin, {"rotation:strategy": "alternating-users"}).alternates
     assert not parse(with_admin, {"rotation:strategy": "single-user"}).alternates
     assert parse(with_admin, {"rotation:strategy": "single-user"}).admin_arn == ADMIN
+
+
+@pytest.mark.parametrize(
+    ("name", "partner"), [("app", "app_clone"), ("app_clone", "app"), ("_clones", "_clones_clone")]
+)
+def test_the_second_user_is_named_after_the_first(name: str, partner: str) -> None:
+    secret = parse(FIELDS | {"masterarn": ADMIN, "username": name})
+
+    assert json.loads(AlternatingUsers().next_value(secret))["username"] == partner
+
+
+def test_a_user_whose_partner_would_have_no_name_is_refused_before_a_value_is_staged() -> None:
+    with pytest.raises(InvalidSecretError, match="a user '_clone' has no partner"):
+        AlternatingUsers().next_value(parse(FIELDS | {"masterarn": ADMIN, "username": "_clone"}))
 
 
 def test_alternating_users_without_an_admin_secret_are_refused() -> None:
