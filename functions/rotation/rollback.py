@@ -12,7 +12,7 @@ the labels are; what is true then is the outcome:
 
 from dataclasses import replace
 
-from rotation.errors import RotationError, UnavailableError
+from rotation.errors import InvalidEventError, RotationError, UnavailableError
 from rotation.log_ins import BEFORE_SET_SECRET, LAST_RETRY, Version, worth_trying
 from rotation.model import AWSCURRENT, STEPS, Json, Request
 from rotation.outcome import (
@@ -90,6 +90,8 @@ def _not_tried(error: RotationError) -> Finding:
 
 def failure_of(request: Request) -> Failure:
     """The failed step and its error, from the state."""
+    if not request.failure:
+        raise InvalidEventError("the event is not one of the rotation state machine's: it needs the key 'Failure'")
     error = request.failure["Error"]
     step = request.failure.get("Step") or _step_after(request.completed)
     return Failure(step, error, _PLAIN_WORDS.get(error) or error_message(request.failure["Cause"]))
