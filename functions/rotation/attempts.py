@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rotation.call import Call
-from rotation.errors import RotationFailedError, StageConflictError, UnavailableError
+from rotation.errors import InvalidEventError, RotationFailedError, StageConflictError, UnavailableError
 from rotation.executions import Execution, Executions, attempt_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROLL_BACK, ROTATE, TEST, Json
 from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, error_message
@@ -34,7 +34,11 @@ def answer(event: Mapping[str, Any], context: "LambdaContext") -> None:
     function's time is nearly over, StageConflictError, InvalidEventError, UnavailableError or AccessDeniedError.
     """
     if "detail-type" in event:
-        recover(event["detail"]["executionArn"])
+        detail = event.get("detail")
+        arn = detail.get("executionArn") if isinstance(detail, Mapping) else None
+        if not isinstance(arn, str):
+            raise InvalidEventError("the event is of another kind than EventBridge's of an execution: it names none")
+        recover(arn)
         return
     call = Call.of(event)
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _LAST_SECONDS
