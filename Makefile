@@ -48,7 +48,7 @@ demo: setup
 
 # One fault at every call of a rotation, for every engine with every strategy. More than half an hour on two cores.
 faults: setup
-	PYTHONPATH=functions:. python -m tests.faults.sweep
+	PYTHONPATH=functions:. python -m tests.faults.report
 
 # The functions' lock first: the next ones are resolved so that they agree with it.
 lock: .venv/.installed

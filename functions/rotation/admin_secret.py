@@ -7,7 +7,7 @@ from rotation import rds
 from rotation.errors import AccessDeniedError, InvalidSecretError, StageConflictError
 from rotation.model import AWSCURRENT, Credentials, Json
 from rotation.secret import EngineTraits, Secret
-from rotation.secret_fields import json_object
+from rotation.secret_fields import json_object, optional
 from rotation.secret_store import SecretStore
 from rotation.settings import Settings
 
@@ -23,8 +23,9 @@ def admin_credentials(secret: Secret, engines: Mapping[str, EngineTraits]) -> Cr
         fields = _fields(store)
         if "host" not in fields:
             fields |= rds.endpoint(store.describe().tags)
-    if fields.get("engine") and engines.get(str(fields["engine"])) != secret.traits:
-        raise InvalidSecretError(f"the admin secret is for engine {fields['engine']!r}, this secret for another one")
+        engine = optional(fields, "engine")
+    if engine and engines.get(engine) != secret.traits:
+        raise InvalidSecretError(f"the admin secret is for engine {engine!r}, this secret for another one")
     with _named():
         admin = Secret("", fields, Settings.of({}), secret.traits).credentials
     if not admin.same_server(secret.credentials):

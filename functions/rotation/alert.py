@@ -79,7 +79,7 @@ def _email(finding: Finding, failure: Failure, words: _Words, body: Json) -> str
         f"Secret:        {body['secret']}",
         f"               {body['secretArn']}",
         f"Version:       {body['versionId']}, attempt {body['attempt']}",
-        f"Failure:       {failure if failure.error != 'none' else 'none now; you were told of an earlier attempt'}",
+        f"Failure:       {failure if failure.error != 'none' else 'none now; an earlier attempt had failed'}",
         f"Works now:     {works}",
         f"Applications:  {words.applications}",
         f"What is next:  {words.what_next}",
@@ -100,7 +100,8 @@ def _words(request: Request, finding: Finding, failure: Failure, rolled_back: in
     else:
         headline = "Rotation failed, the old credential is restored"
         applications = (
-            "new log-ins were refused for a moment; AWSCURRENT was proven to log in again, open sessions went on"
+            "new log-ins may have been refused for a moment; "
+            "AWSCURRENT was proven to log in again, open sessions went on"
         )
     return _Words("warning", headline, applications, *_go_on(request, finding, rolled_back))
 

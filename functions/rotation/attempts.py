@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rotation.call import Call
-from rotation.errors import RotationFailedError, StageConflictError, UnavailableError
+from rotation.errors import InvalidEventError, RotationFailedError, StageConflictError, UnavailableError
 from rotation.executions import Execution, Executions, attempt_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROLL_BACK, ROTATE, TEST, Json
 from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, error_message
@@ -21,7 +21,7 @@ from rotation.waiting import Waiting
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_NOT_FAILED: Json = {"Error": "none", "Cause": "", "Step": "none"}
+_NOT_FAILED: Json = {"Error": "none", "Cause": "", "Step": "none", "Looked": False}
 
 # Seconds of the function's time that are kept to answer before it is killed: two AWS calls, each answered late.
 _LAST_SECONDS = 25
@@ -34,7 +34,11 @@ def answer(event: Mapping[str, Any], context: "LambdaContext") -> None:
     function's time is nearly over, StageConflictError, InvalidEventError, UnavailableError or AccessDeniedError.
     """
     if "detail-type" in event:
-        recover(event["detail"]["executionArn"])
+        detail = event.get("detail")
+        arn = detail.get("executionArn") if isinstance(detail, Mapping) else None
+        if not isinstance(arn, str):
+            raise InvalidEventError("the event is of another kind than EventBridge's of an execution: it names none")
+        recover(arn)
         return
     call = Call.of(event)
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _LAST_SECONDS
@@ -59,7 +63,7 @@ def recover(execution_arn: str) -> None:
         return
     last = executions.last_events(execution_arn)
     if not last.verdict:
-        attempts.roll_back(ended, ended.input["Previous"], last.entered)
+        attempts.roll_back(ended, ended.input["Previous"], last.entered, last.looked)
 
 
 class Attempts:
@@ -91,12 +95,16 @@ class Attempts:
     def latest_is(self, execution: Execution) -> bool:
         return self._executions.find(self._name(ROTATE, execution.attempt + 1)) is None
 
-    def roll_back(self, ended: Execution, previous: Json, step: str) -> str:
-        """Start or join the one execution in mode RollBack of this attempt, which ended in `step`; returns its ARN."""
+    def roll_back(self, ended: Execution, previous: Json, step: str, looked: bool) -> str:
+        """Start or join the one execution in mode RollBack of this attempt, which ended in `step`; returns its ARN.
+
+        `looked`: the attempt's own RollBack had begun, so it may have restored what this one finds in order.
+        """
         failure = {
             "Error": f"Execution.{ended.status}",
             "Cause": f"the execution {ended.name} ended as {ended.status} {ended.error} {ended.cause}".strip(),
             "Step": step,
+            "Looked": looked,
         }
         body = self._body(ROLL_BACK, ended.attempt, previous, failure)
         return self._executions.start(f"{ended.name}-rollback", body)
@@ -112,12 +120,9 @@ class Attempts:
         )
 
     def _require_current(self) -> None:
-        """A successful attempt's version is AWSCURRENT, unless somebody moved labels since: its value is an old one."""
+        """Else somebody moved labels after the attempt that succeeded, and its value is an old one."""
         if not self._store.describe().carries(self._token, AWSCURRENT):
-            raise StageConflictError(
-                f"version {self._token} was rotated to already, and another one is AWSCURRENT since; take AWSPENDING "
-                "off it, and the next rotation makes another value"
-            )
+            raise StageConflictError(f"version {self._token} was rotated to before; take AWSPENDING off it to rotate")
 
     def _first(self, step: str) -> str:
         if step == "createSecret":
@@ -143,7 +148,7 @@ class Attempts:
             self._join(self._start(ROTATE, ended.attempt + 1, previous))
             return
         if not delivered:
-            self._waiting.for_end(self.roll_back(ended, previous, verdict["Report"]["Step"]))
+            self._waiting.for_end(self.roll_back(ended, previous, verdict["Report"]["Step"], True))
         raise RotationFailedError(
             f"refused, nothing was touched: {previous['RolledBack']} attempts with this version had to be put right. "
             f"The last one: {words(verdict['Report'])}"
@@ -174,7 +179,7 @@ class Attempts:
         last = self._executions.last_events(ended.arn)
         if last.verdict:
             return last.verdict, True
-        rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"], last.entered))
+        rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"], last.entered, last.looked))
         if rolled_back is None or rolled_back.succeeded:
             return None, True
         if rolled_back.reported:

@@ -27,7 +27,14 @@ class Call:
         for key in ("Step", "SecretId", "ClientRequestToken"):
             if not isinstance(event.get(key), str) or not event[key]:
                 raise InvalidEventError(f"the event has no {key}; this function is called by Secrets Manager")
+            if not event[key].isascii():
+                raise InvalidEventError(
+                    f"the event's {key} is not plain ASCII; this function is called by Secrets Manager"
+                )
+        token = event.get("RotationToken") or ""
+        if not isinstance(token, str):
+            raise InvalidEventError("the event's RotationToken is no text; this function is called by Secrets Manager")
         step = _SPELLINGS.get(event["Step"], event["Step"])
         if step not in _STEPS:
             raise InvalidEventError(f"unknown Step {event['Step']!r}; expected one of {', '.join(_STEPS)}")
-        return cls(step, event["SecretId"], event["ClientRequestToken"], event.get("RotationToken") or "")
+        return cls(step, event["SecretId"], event["ClientRequestToken"], token)

@@ -133,20 +133,25 @@ class Executions:
     def last_events(self, arn: str) -> "LastEvents":
         """What the history of an execution that was stopped says about its end."""
         with translated("states:GetExecutionHistory", arn):
-            events = _client().get_execution_history(executionArn=arn, reverseOrder=True, maxResults=50)["events"]
+            events = _client().get_execution_history(executionArn=arn, reverseOrder=True, maxResults=1000)["events"]
         events.sort(key=lambda event: event["id"], reverse=True)
         entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
         left = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
         told = [json.loads(state["output"])["Verdict"] for state in left if state["name"] == "Alert"]
-        return LastEvents(entered[0] if entered else "Begin", told[0] if told else None)
+        looked = {"SetSecret", "RollBack"} <= set(entered)
+        return LastEvents(entered[0] if entered else "Begin", told[0] if told else None, looked)
 
 
 @dataclass(frozen=True)
 class LastEvents:
-    """The last state that was entered, and the verdict if the alert had gone out before the execution was stopped."""
+    """The last state that was entered, and the verdict if the alert had gone out before the execution was stopped.
+
+    `looked`: SetSecret had begun, and RollBack after it.
+    """
 
     entered: str
     verdict: Json | None
+    looked: bool
 
 
 @cache

@@ -8,10 +8,15 @@ which may be live.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rotation.errors import LoginRefusedError, PasswordRejectedError, StageConflictError
+from rotation.errors import LoginRefusedError, PasswordRejectedError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials
 from rotation.outcome import Failure
 from rotation.rotation import Rotation
+
+# The number of the state machine's last retry of RollBack: what cannot be looked at by then is reported as such.
+LAST_RETRY = 5
+# The states in which a failed attempt has staged no value yet, as far as is known.
+BEFORE_SET_SECRET = ("Begin", "SelectMode", "CreateSecret")
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
         return
     if refused_in == "TestSecret" and _unmoved(rotation) and not rotation.alternates and not secret.keeps_password:
         # SetSecret had replaced AWSCURRENT's password by it, so if one of the two is live it is this one.
-        yield from _pending(rotation)
+        yield from _pending(rotation, failure)
         return
     yield Version(AWSCURRENT, rotation.description.current, secret.credentials)
     if refused_in != "TestSecret":
@@ -54,14 +59,17 @@ def _other(rotation: Rotation, failure: Failure) -> Iterator[Version]:
     never_set = rotation.request.attempt == 1 and (failure.step == "CreateSecret" or not_sent)
     # Promoted after all, and taken back by a look at older labels: then it is AWSPREVIOUS's that is live.
     never_set = never_set or rotation.description.current == rotation.request.token
-    others = [] if never_set else list(_pending(rotation))
+    others = [] if never_set else list(_pending(rotation, failure))
     yield from others or _previous(rotation)
 
 
-def _pending(rotation: Rotation) -> Iterator[Version]:
-    token = rotation.request.token
-    if pending := rotation.secret(token, None):
-        yield Version(AWSPENDING, token, pending.credentials)
+def _pending(rotation: Rotation, failure: Failure) -> Iterator[Version]:
+    request = rotation.request
+    if pending := rotation.secret(request.token, None):
+        yield Version(AWSPENDING, request.token, pending.credentials)
+    elif failure.step not in BEFORE_SET_SECRET and request.retry_count < LAST_RETRY:
+        # CreateSecret was completed, so this is a read from before its write.
+        raise UnavailableError(f"version {request.token} has no value to be seen yet")
 
 
 def _previous(rotation: Rotation) -> Iterator[Version]:

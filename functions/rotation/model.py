@@ -33,27 +33,45 @@ class Request:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Request":
-        """The request in a task's event. Raises InvalidEventError naming the key that is missing."""
-        try:
-            return cls(
-                mode=event["Request"]["Mode"],
-                secret_id=event["Request"]["SecretId"],
-                token=event["Request"]["ClientRequestToken"],
-                attempt=event["Request"]["Attempt"],
-                previous=event["Request"]["Previous"],
-                execution=event["Request"]["Execution"],
-                completed=event["Completed"]["State"],
-                current_version=event["Completed"]["CurrentVersionId"],
-                failure=event.get("Failure", {}),
-                retry_count=event.get("RetryCount", 0),
-                rotation_token=event.get("RotationToken", ""),
-            )
-        except (KeyError, TypeError) as missing:
-            raise InvalidEventError(f"the event is not one of the rotation state machine's: {missing}") from None
+        """The request in a task's event. Raises InvalidEventError naming the key that is missing or of another kind."""
+        request, completed = _found(event, "Request", dict), _found(event, "Completed", dict)
+        return cls(
+            mode=_found(request, "Mode", str),
+            secret_id=_found(request, "SecretId", str),
+            token=_found(request, "ClientRequestToken", str),
+            attempt=_found(request, "Attempt", int),
+            previous=_previous(_found(request, "Previous", dict)),
+            execution=_found(request, "Execution", str),
+            completed=_found(completed, "State", str),
+            current_version=_found(completed, "CurrentVersionId", str),
+            failure=_failure(_found(event, "Failure", dict, {})),
+            retry_count=_found(event, "RetryCount", int, 0),
+            rotation_token=_found(event, "RotationToken", str, ""),
+        )
 
     @property
     def secret_name(self) -> str:
         return name_of(self.secret_id)
+
+
+def _found[Kind](part: object, key: str, kind: type[Kind], *absent: Kind) -> Kind:
+    value = part.get(key, *absent) if isinstance(part, Mapping) else None
+    if not isinstance(value, kind):
+        raise InvalidEventError(f"the event is not one of the rotation state machine's: it needs the key {key!r}")
+    return value
+
+
+def _previous(previous: Json) -> Json:
+    _found(previous, "Told", bool)
+    _found(previous, "RolledBack", int)
+    _found(previous, "Alert", dict, {})
+    return previous
+
+
+def _failure(failure: Json) -> Json:
+    for key in ("Error", "Cause") if failure else ():
+        _found(failure, key, str)
+    return failure
 
 
 def name_of(secret_id: str) -> str:

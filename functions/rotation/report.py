@@ -42,7 +42,7 @@ def _report(request: Request, finding: Finding, failure: Failure, rolled_back: i
         "Working": finding.working,
         "PendingRemoved": finding.pending_removed,
         "Key": finding.key,
-        "Tell": finding.outcome != ROTATED or bool(request.previous["Told"]),
+        "Tell": finding.outcome != ROTATED or _of_a_failure(request.previous),
         "RolledBack": rolled_back,
         "Attempt": request.attempt,
         "SecretId": request.secret_id,
@@ -51,6 +51,11 @@ def _report(request: Request, finding: Finding, failure: Failure, rolled_back: i
         "At": datetime.now(UTC).isoformat(timespec="seconds"),
         "Previous": {key: value for key, value in request.previous.items() if key != "Alert"},
     }
+
+
+def _of_a_failure(previous: Json) -> bool:
+    """Whether people heard of a failure before this success, or would have if the alert could have been sent."""
+    return bool(previous["Told"] or previous.get("Alert"))
 
 
 def previous_of(verdict: Json, delivered: bool) -> Json:

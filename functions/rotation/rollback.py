@@ -12,8 +12,8 @@ the labels are; what is true then is the outcome:
 
 from dataclasses import replace
 
-from rotation.errors import LoginRefusedError, RotationError, UnavailableError
-from rotation.log_ins import Version, worth_trying
+from rotation.errors import InvalidEventError, LoginRefusedError, RotationError, UnavailableError
+from rotation.log_ins import BEFORE_SET_SECRET, LAST_RETRY, Version, worth_trying
 from rotation.model import AWSCURRENT, AWSPENDING, STEPS, Json, Request
 from rotation.outcome import (
     NEEDS_A_PERSON,
@@ -40,9 +40,6 @@ _PLAIN_WORDS = {
     "Lambda.TooManyRequestsException": "the function was throttled: its concurrency is used up",
 }
 _MOST_ROUNDS = 3
-
-# The number of the state machine's last retry of RollBack: what cannot be looked at by then is reported as such.
-LAST_RETRY = 5
 
 
 def roll_back(rotation: Rotation) -> Json:
@@ -80,12 +77,14 @@ def _settle(rotation: Rotation, failure: Failure) -> Finding:
 
 
 def _may_have_restored(rotation: Rotation, failure: Failure) -> bool:
-    """Whether an earlier call of this very state may have restored the credential and lost its answer.
+    """Whether an earlier call of RollBack may have restored the credential and lost its answer.
 
-    It is certain that there was something to restore only if SetSecret was completed, and took a password away.
+    There may have been something to restore once SetSecret had begun, if a new password takes the place of the other.
     """
-    repeated = rotation.request.retry_count > 0 and failure.step in ("TestSecret", "FinishSecret")
-    return repeated and not rotation.alternates and not rotation.current_secret.keeps_password
+    request = rotation.request
+    repeated = request.retry_count > 0 and failure.step not in BEFORE_SET_SECRET
+    looked = repeated or request.failure.get("Looked", False)
+    return looked and not rotation.alternates and not rotation.current_secret.keeps_password
 
 
 def _not_tried(error: RotationError) -> Finding:
@@ -94,6 +93,8 @@ def _not_tried(error: RotationError) -> Finding:
 
 def failure_of(request: Request) -> Failure:
     """The failed step and its error, from the state."""
+    if not request.failure:
+        raise InvalidEventError("the event is not one of the rotation state machine's: it needs the key 'Failure'")
     error = request.failure["Error"]
     step = request.failure.get("Step") or _step_after(request.completed)
     return Failure(step, error, _PLAIN_WORDS.get(error) or error_message(request.failure["Cause"]))

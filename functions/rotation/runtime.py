@@ -15,6 +15,10 @@ from rotation.secret_store import SecretStore
 
 _KEEP_READY: Json = {"KeepReady": True}
 
+# A name in a secret may be as long as the secret. Step Functions keeps at most 32,768 characters of an error's cause:
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_TaskFailedEventDetails.html
+_LONGEST_ERROR = 4_000
+
 logger = Logger(json_serializer=lambda entry: redacted(json.dumps(entry, default=str)))
 
 
@@ -70,7 +74,12 @@ def boundary() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _named(type(error))(redacted(str(error))).with_traceback(error.__traceback__) from None
+        raise _named(type(error))(_words(error)).with_traceback(error.__traceback__) from None
+
+
+def _words(error: Exception) -> str:
+    """Its text without secret values, and of it what Step Functions and the Lambda runtime, which needs UTF-8, take."""
+    return redacted(str(error))[:_LONGEST_ERROR].encode(errors="backslashreplace").decode()
 
 
 def _named(kind: type[Exception]) -> type[Exception]:

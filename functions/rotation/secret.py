@@ -73,7 +73,9 @@ class Secret:
     @property
     def credentials(self) -> Credentials:
         if not self.traits.has_server:
-            return Credentials(str(self.fields.get("username", "")), self._password)
+            # A name that no server knows, for people to read; anything else that stands there may be a value.
+            name = self.fields.get("username")
+            return Credentials(name if isinstance(name, str) else "", self._password)
         dbname = secret_fields.optional(self.fields, "dbname", self.traits.default_dbname)
         return Credentials(
             username=secret_fields.text(self.fields, "username"),
@@ -183,8 +185,11 @@ def _traits(fields: Json, settings: Settings, engines: Mapping[str, EngineTraits
             'the secret names no engine: add the key "engine" to its JSON, or tag it with aws secretsmanager '
             f"tag-resource --secret-id <secret> --tags Key=rotation:engine,Value=<engine>; engines: {known}"
         )
-    if isinstance(name, str) and _NOT_YET & {name, name.lower().partition("-")[0]}:
+    if not isinstance(name, str):
+        # Not quoted: what stands there may hold a password.
+        raise InvalidSecretError(f"the secret's key 'engine' is not a text; this rotator knows {known}")
+    if _NOT_YET & {name, name.lower().partition("-")[0]}:
         raise InvalidSecretError(f"engine {name!r} is not there yet, see docs/engines.md; this rotator knows {known}")
-    if not isinstance(name, str) or name not in engines:
+    if name not in engines:
         raise InvalidSecretError(f"unknown engine {name!r}; this rotator knows {known}")
     return engines[name]

@@ -65,11 +65,16 @@ def hosts(fields: Json) -> str:
 
 
 def _check_host(host: str) -> None:
+    if not _is_address(host) and not _HOST_NAME.fullmatch(host):
+        raise InvalidSecretError("the secret's key 'host' is neither a host name nor an IP address")
+
+
+def _is_address(text: str) -> bool:
+    """Without a zone, as in fe80::1%eth0: no function shares a link with a server, and a zone may be any text."""
     try:
-        ipaddress.ip_address(host)
+        return not getattr(ipaddress.ip_address(text), "scope_id", None)
     except ValueError:
-        if not _HOST_NAME.fullmatch(host):
-            raise InvalidSecretError("the secret's key 'host' is neither a host name nor an IP address") from None
+        return False
 
 
 def port(fields: Json, default: int) -> int:

@@ -95,6 +95,7 @@ class SecretsManager:
     _before: dict[str, Secret] = field(default_factory=dict, init=False, repr=False)
     _stale_left: dict[str, int] = field(default_factory=dict, init=False, repr=False)
     _stale_reads: int = field(default=0, init=False, repr=False)
+    _aged: set[tuple[str, str | None]] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -135,6 +136,11 @@ class SecretsManager:
         with self._lock:
             self._stale_reads = n
 
+    def age_next_read(self, secret_id: str, caller: str) -> None:
+        """The next read of this secret by this caller sees it as it was before its last write."""
+        with self._lock:
+            self._aged.add((self._find(secret_id).arn, caller))
+
     def set_replication(self, secret_id: str, region: str, status: str, message: str = "") -> None:
         """Let DescribeSecret report a replica as InSync, InProgress or Failed."""
         with self._lock:
@@ -165,7 +171,7 @@ class SecretsManager:
     def describe_secret(self, *, caller: str | None = None, **request: Any) -> Answer:
         """DescribeSecret."""
         with self._lock:
-            return describe(self._view(request["SecretId"]), self.region)
+            return describe(self._view(request["SecretId"], caller), self.region)
 
     def list_secrets(self, *, caller: str | None = None, **request: Any) -> Answer:
         """ListSecrets, all on one page; the filters `name` and `tag-key`."""
@@ -213,7 +219,7 @@ class SecretsManager:
     def get_secret_value(self, *, caller: str | None = None, **request: Any) -> Answer:
         """GetSecretValue."""
         with self._lock:
-            secret = not_deleted(self._view(request["SecretId"]))
+            secret = not_deleted(self._view(request["SecretId"], caller))
             version_id = secret.find_version(request.get("VersionId"), request.get("VersionStage"))
             version = secret.versions[version_id]
             kind = "SecretString" if isinstance(version.value, str) else "SecretBinary"
@@ -268,7 +274,7 @@ class SecretsManager:
     def list_secret_version_ids(self, *, caller: str | None = None, **request: Any) -> Answer:
         """ListSecretVersionIds, all on one page."""
         with self._lock:
-            secret = self._view(request["SecretId"])
+            secret = self._view(request["SecretId"], caller)
             return named(secret, Versions=list_versions(secret, request.get("IncludeDeprecated", False)))
 
     # Rotation
@@ -311,9 +317,12 @@ class SecretsManager:
     def _usable(self, secret_id: str) -> Secret:
         return not_deleted(self._find(secret_id))
 
-    def _view(self, secret_id: str) -> Secret:
+    def _view(self, secret_id: str, caller: str | None) -> Secret:
         """The secret as a read sees it: at times as it was before the last write."""
         secret = self._find(secret_id)
+        if (secret.arn, caller) in self._aged:
+            self._aged.remove((secret.arn, caller))
+            return self._before.get(secret.arn, secret)
         if self._stale_left.get(secret.arn, 0) == 0:
             return secret
         self._stale_left[secret.arn] -= 1

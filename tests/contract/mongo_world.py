@@ -5,6 +5,7 @@ import secrets
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,18 +21,22 @@ from rotatorctl.local.mongo_server import DATABASE, PYTHON, MongoServer
 from rotatorctl.local.servers import HOST
 from tests.contract.rights import mongo_commands
 
+# One line for each log-in, and one for its answer: to start Python and PyMongo takes longer than all the rest.
 CLIENT = """
 import json, sys
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
-with MongoClient(**json.load(sys.stdin)) as client:
-    try:
-        client.admin.command("ping")
-    except OperationFailure as refusal:
-        if refusal.code != 18:
-            raise
-        sys.exit("refused")
+for line in sys.stdin:
+    with MongoClient(**json.loads(line)) as client:
+        try:
+            client.admin.command("ping")
+            print("let in", flush=True)
+        except OperationFailure as refusal:
+            if refusal.code != 18:
+                raise
+            print("refused", flush=True)
 """
+_ONE_AT_A_TIME = threading.Lock()
 _OWN, _ = mongo_commands("mongo itself", {"shop": DATABASE})
 # The right to change one's own password is no part of MongoDB's roles for applications.
 SELF_CHANGER = {"role": _OWN["createRole"], "db": DATABASE}
@@ -43,6 +48,7 @@ class MongoWorld:
 
     server: MongoServer
     ca_file: Path
+    client: "subprocess.Popen[str]"
     refusal = "refused the log-in of"
     speaks_first = False
 
@@ -54,10 +60,13 @@ class MongoWorld:
         with (
             TemporaryDirectory() as folder,
             MongoServer.started(tls=tls, authority=authority, certificate=certificate, max_connections=30) as server,
+            subprocess.Popen(
+                [PYTHON, "-c", CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ) as client,
         ):
             ca_file = Path(folder, "ca.pem")
             ca_file.write_text(server.ca_pem)
-            world = cls(server, ca_file)
+            world = cls(server, ca_file, client)
             if not expired:
                 world.run(DATABASE, **_OWN)
             yield world
@@ -121,15 +130,14 @@ class MongoWorld:
         server = {"host": credentials.host, "port": credentials.port, "directConnection": True}
         server["authMechanism"] = mechanism
         tls = {"tls": True, "tlsCAFile": str(self.ca_file)} if credentials.ssl else {}
-        client = subprocess.run(
-            [PYTHON, "-c", CLIENT],
-            input=json.dumps({**told, **server, **tls}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert client.returncode == 0 or client.stderr == "refused\n", client.stderr
-        return client.returncode == 0
+        assert self.client.stdin
+        assert self.client.stdout
+        with _ONE_AT_A_TIME:
+            self.client.stdin.write(json.dumps({**told, **server, **tls}) + "\n")
+            self.client.stdin.flush()
+            answer = self.client.stdout.readline()
+        assert answer in ("let in\n", "refused\n"), "the client ended"
+        return answer == "let in\n"
 
     def log(self) -> str:
         return self.server.log()

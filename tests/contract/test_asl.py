@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rotation import attempts, errors, rollback
+from rotation import attempts, errors, log_ins
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT
 from rotation.executions import ENDS
 from rotation.model import ROLL_BACK, ROTATE, TEST, Request
@@ -147,7 +147,7 @@ def test_rolling_back_outlasts_a_failover() -> None:
     assert retrier["ErrorEquals"] == ["States.ALL"]
     assert retrier.get("JitterStrategy", "NONE") == "NONE"
     assert sum(delays(STATES["RollBack"])) >= FAILOVER
-    assert retrier["MaxAttempts"] == rollback.LAST_RETRY
+    assert retrier["MaxAttempts"] == log_ins.LAST_RETRY
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -1,10 +1,10 @@
-"""The calls that a function makes to the outside, seen at the libraries that make them, and a fault at one of them."""
+"""The calls that a process makes to the outside, seen at the libraries that make them, and a fault at one of them."""
 
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -17,67 +17,73 @@ import pymysql
 import pymysql.cursors
 import redis
 
-HUNG = "hangs"
-# What may happen at a call: an error before it takes effect, or after it (its answer is lost); the process ends before
-# or after it; the function reaches its time limit after it.
-BEFORE, AFTER, KILLED_BEFORE, KILLED_AFTER, TIMEOUT = "before", "after", "killed before", "killed after", "timeout"
-KINDS = (BEFORE, AFTER, KILLED_BEFORE, KILLED_AFTER, TIMEOUT)
+from tests.faults.edges import BEFORE, KILLED, LATE, OUTAGE, STALE, TIMEOUT
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A fault of this kind at the call of this number, counted from 0 in one invocation."""
-
-    call: int
-    kind: str
+def _die() -> None:
+    """No `except` and no `finally` runs any more."""
+    os._exit(1)
 
 
-type Say = Callable[..., None]
+@dataclass
+class Watch:
+    """Counts the calls, and does a fault of this kind at the call of this number.
 
+    `say` is told what happens. A late or a stale call waits until `go` returns.
+    """
 
-class _Watch:
-    """Counts the calls, and does the fault at its call."""
-
-    def __init__(self, fault: Fault | None, say: Say) -> None:
-        self._fault, self._say, self._count = fault, say, 0
-        self._inside = False
+    say: Callable[..., None]
+    kind: str = ""
+    number: int = -1
+    outage: bool = False
+    go: Callable[[], Any] = lambda: None
+    die: Callable[[], None] = _die
+    _count: int = field(default=0, init=False)
+    _inside: bool = field(default=False, init=False)
 
     def __call__(self, name: str, perform: Callable[[], Any], broken: Callable[[], Exception]) -> Any:
         if self._inside:
             return perform()
         number, self._count = self._count, self._count + 1
-        self._say(call=name)
+        self.say(call=name)
         self._inside = True
         try:
-            if self._fault is None or self._fault.call != number:
-                return perform()
-            self._say(strikes=self._fault.kind)
-            return self._strike(self._fault.kind, perform, broken)
+            if number == self.number:
+                self.say(strikes=self.kind)
+                return self._strike(perform, broken)
+            if self.outage and ":" not in name.split(maxsplit=1)[0]:
+                raise broken()
+            return perform()
         finally:
             self._inside = False
 
-    def _strike(self, kind: str, perform: Callable[[], Any], broken: Callable[[], Exception]) -> Any:
-        if kind not in (BEFORE, KILLED_BEFORE):
-            perform()
-        if kind in (KILLED_BEFORE, KILLED_AFTER):
-            os._exit(1)
-        if kind == TIMEOUT:
-            self._say(**{HUNG: True})
+    def _strike(self, perform: Callable[[], Any], broken: Callable[[], Exception]) -> Any:
+        if self.kind in (LATE, STALE):
+            self.go()
+        self.outage = self.outage or self.kind == OUTAGE
+        answer = None if self.kind in (BEFORE, OUTAGE) else perform()
+        if self.kind == STALE:
+            return answer
+        if self.kind in (KILLED, LATE):
+            self.die()
+        if self.kind == TIMEOUT:
+            self.say(hangs=True)
             signal.pause()
         raise broken()
 
 
 @contextmanager
-def watched(fault: Fault | None, say: Say) -> Iterator[None]:
-    """Every call of this process goes through a watch: to AWS, and to any of the servers."""
-    watch = _Watch(fault, say)
+def watched(watch: Watch) -> Iterator[None]:
+    """Every call of this process goes through the watch: to AWS, and to any of the servers."""
     with ExitStack() as patches:
         for target, attribute, wrapper in _WRAPPERS:
             patches.enter_context(patch.object(target, attribute, wrapper(getattr(target, attribute), watch)))
         yield
 
 
-def _aws(call: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
+def aws(call: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
+    """botocore's one way to call any operation, through the watch."""
+
     def wrapped(client: Any, operation: str, arguments: Any) -> Any:
         service = client.meta.service_model.service_name
 
@@ -93,7 +99,7 @@ def _aws(call: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
 def _statement(what: str, number: int, broken: Callable[[], Exception]) -> Callable[..., Any]:
     """A method of a driver whose argument of this number is the statement, or one that is always called `what`."""
 
-    def wrapper(call: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
+    def wrapper(call: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **named: Any) -> Any:
             said = str(arguments[number]) if number else ""
             name = " ".join([what, *said.split()[:2]]) if said else what
@@ -104,7 +110,7 @@ def _statement(what: str, number: int, broken: Callable[[], Exception]) -> Calla
     return wrapper
 
 
-def _mongo(call: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
+def _mongo(call: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
     def wrapped(database: Any, command: Any, *arguments: Any, **named: Any) -> Any:
         name = command if isinstance(command, str) else next(iter(command))
         return watch(
@@ -125,16 +131,17 @@ def _lost_mysql() -> Exception:
     return pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
 
 
-def _sent(call: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
+def _sent(call: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
     """One call is what is sent and the answer that is read: it is sent when the answer is asked for."""
 
     def wrapped(connection: Any, *command: Any, **named: Any) -> None:
-        connection.asked = (command[0], lambda: call(connection, *command, **named))
+        name = " ".join(command[:2]) if command[0] == "ACL" else command[0]
+        connection.asked = (name, lambda: call(connection, *command, **named))
 
     return wrapped
 
 
-def _read(call: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
+def _read(call: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
     def wrapped(connection: Any, *arguments: Any, **named: Any) -> Any:
         name, send = connection.asked
 
@@ -148,7 +155,7 @@ def _read(call: Callable[..., Any], watch: _Watch) -> Callable[..., Any]:
 
 
 _WRAPPERS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
-    (botocore.client.BaseClient, "_make_api_call", _aws),
+    (botocore.client.BaseClient, "_make_api_call", aws),
     (pg8000.native.Connection, "__init__", _statement("postgres log-in", 0, _lost_postgres)),
     (pg8000.native.Connection, "run", _statement("postgres", 1, _lost_postgres)),
     (pymysql, "connect", _statement("mysql log-in", 0, _lost_mysql)),

@@ -19,12 +19,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.calls import HUNG, Fault, watched
+import boto3
+
+from tests.faults.calls import Watch, watched
+from tests.faults.edges import (
+    AFTER,
+    INVOCATION,
+    KILLED,
+    LATE,
+    NOT_INVOKED,
+    OUTAGE,
+    STALE,
+    STOPPED,
+    TIMED_OUT,
+    TIMEOUT,
+    Fault,
+)
 from tests.workflow.machine import STATES, FunctionFailedError
 
 ROOT = Path(__file__).parents[2]
 # What a fork brings along. The drivers too: importing them takes longer than a whole rotation.
 IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.runtime"]
+# What the state machine sees of an invocation that is never made, or whose end nobody hears of.
+ERRORS = {
+    NOT_INVOKED: "Lambda.ServiceException",
+    KILLED: "Runtime.ExitError",
+    TIMEOUT: "Sandbox.Timedout",
+    AFTER: "Lambda.SdkClientException",
+}
 
 
 def module_of(state: str) -> str:
@@ -37,6 +59,8 @@ def module_of(state: str) -> str:
 def serve(path: str) -> None:
     for name in (*IMPORTED, *map(module_of, STATES)):
         importlib.import_module(name)
+    # Reading the service's description takes longer than most invocations; the session keeps it.
+    boto3.client("secretsmanager", region_name="eu-central-1")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -61,7 +85,7 @@ def _invoked(lines: Any) -> None:
         lines.flush()
 
     say(process=os.getpid())
-    with watched(Fault(**told["fault"]) if told["fault"] else None, say):
+    with watched(Watch(say, **told["fault"], go=lines.readline)):
         handler = importlib.import_module(module_of(told["state"])).handler
         try:
             say(answer=handler(told["event"], None))
@@ -74,47 +98,95 @@ def _invoked(lines: Any) -> None:
 
 @dataclass
 class Functions:
-    """The handlers of a machine's states. `calls` are those that each invocation made, in order."""
+    """The handlers of a machine's states. `invocations` are the calls that each invocation made, in order.
+
+    `age` lets a state's next read of the secret be an old one; `interrupt` ends an execution in this way.
+    """
 
     path: Path
     log_file: Path
     environment: dict[str, str] = field(default_factory=dict)
-    # The fault of one invocation: state, which of its invocations, which of its calls.
-    faults: dict[tuple[str, int], Fault] = field(default_factory=dict)
+    age: Callable[[str], None] = lambda state: None
+    interrupt: Callable[[str, str], None] = lambda execution, kind: None
+    faults: list[Fault] = field(default_factory=list)
     invocations: list[tuple[str, list[str]]] = field(default_factory=list)
-    struck: int = 0
+    struck: list[Fault] = field(default_factory=list)
+    outage: bool = False
+    _late: tuple[socket.socket, Any] | None = None
 
     def handler(self, state: str) -> Callable[[Any, Any], Any]:
         return lambda event, _: self._invoke(state, event)
 
     def _invoke(self, state: str, event: Any) -> Any:
+        self.land()
         number = sum(name == state for name, _ in self.invocations)
         calls: list[str] = []
         self.invocations.append((state, calls))
-        fault = self.faults.get((state, number))
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self.path))
-            with connection.makefile("rw") as lines:
-                request = {"state": state, "event": event, "environment": self.environment}
-                request["fault"] = fault and fault.__dict__
-                lines.write(json.dumps(request) + "\n")
-                lines.flush()
-                return self._answer(lines, calls)
+        fault = next((each for each in self.faults if (each.edge.where, each.edge.time) == (state, number)), None)
+        if fault is None or fault.edge.call != INVOCATION:
+            return self._run(state, event, calls, fault)
+        self.struck.append(fault)
+        if fault.kind in (STOPPED, TIMED_OUT):
+            self.interrupt(event["Request"]["Execution"], fault.kind)
+            return self._run(state, event, calls, None)
+        if fault.kind == AFTER:
+            self._run(state, event, calls, None)
+        raise FunctionFailedError(ERRORS[fault.kind], "made to fail by a fault")
 
-    def _answer(self, lines: Any, calls: list[str]) -> Any:
+    def land(self) -> None:
+        """Let a late call take effect, if one waits."""
+        if self._late:
+            connection, lines = self._late
+            self._late = None
+            with connection, lines:
+                self._tell(lines, "go")
+                lines.read()
+
+    def _run(self, state: str, event: Any, calls: list[str], fault: Fault | None) -> Any:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.path))
+        lines = connection.makefile("rw")
+        laid = {"kind": fault.kind, "number": fault.edge.call} if fault else {}
+        environment = {**self.environment, "AWS_SDK_UA_APP_ID": state}
+        request = {"state": state, "event": event, "environment": environment}
+        self._tell(lines, json.dumps({**request, "fault": {**laid, "outage": self.outage}}))
+        try:
+            return self._answer(state, connection, lines, calls, fault)
+        finally:
+            if not self._late:
+                lines.close()
+                connection.close()
+
+    def _answer(self, state: str, connection: socket.socket, lines: Any, calls: list[str], fault: Fault | None) -> Any:
         process = 0
         for words in map(json.loads, lines):
             process = words.get("process", process)
             calls += [words["call"]] if "call" in words else []
-            self.struck += "strikes" in words
-            if HUNG in words:
+            if fault and "strikes" in words:
+                self._strikes(state, connection, lines, fault)
+            if "hangs" in words:
                 os.kill(process, signal.SIGKILL)
-                raise FunctionFailedError("Sandbox.Timedout", "the function reached its time limit")
+                raise FunctionFailedError(ERRORS[TIMEOUT], "the function reached its time limit")
             if "error" in words:
                 raise FunctionFailedError(words["error"], words["message"])
             if "answer" in words:
                 return words["answer"]
-        raise FunctionFailedError("Runtime.ExitError", "the function's process died")
+        raise FunctionFailedError(ERRORS[KILLED], "the function's process died")
+
+    def _strikes(self, state: str, connection: socket.socket, lines: Any, fault: Fault) -> None:
+        self.struck.append(fault)
+        self.outage = self.outage or fault.kind == OUTAGE
+        if fault.kind == STALE:
+            self.age(state)
+            self._tell(lines, "go")
+        if fault.kind == LATE:
+            self._late = (connection, lines)
+            raise FunctionFailedError(ERRORS[TIMEOUT], "nobody hears from it while the call is on its way")
+
+    @staticmethod
+    def _tell(lines: Any, words: str) -> None:
+        lines.write(words + "\n")
+        lines.flush()
 
 
 @contextmanager

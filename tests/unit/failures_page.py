@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest.mock import patch
 
-from rotation.alert import alert
 from rotation.executions import attempt_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROTATE, Json, Request
 from rotation.outcome import NEEDS_A_PERSON, NONE, ROLLED_BACK, ROTATED, UNKNOWN, UNTOUCHED, Failure, Finding
-from rotation.report import NOTHING_TOLD
+from rotation.report import NOTHING_TOLD, verdict
 
 PAGE = Path(__file__).parents[2] / "docs/failures.md"
 CONSOLE_URL = "https://console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details"
@@ -45,17 +44,19 @@ _DENIED = Failure(
 
 
 def _example(finding: Finding, failure: Failure, attempt: int = 1, rolled_back: int = 0) -> Json:
+    """The alert of an attempt after so many that had to be put right."""
     with patch.dict(os.environ, CONSOLE_URL=CONSOLE_URL):
-        return alert(_request(attempt), finding, failure, rolled_back)
+        made: Json = verdict(_request(attempt, rolled_back), finding, failure)["Alert"]
+    return made
 
 
-def _request(attempt: int) -> Request:
+def _request(attempt: int, rolled_back: int) -> Request:
     return Request(
         mode=ROTATE,
         secret_id=SECRET,
         token=TOKEN,
         attempt=attempt,
-        previous=NOTHING_TOLD,
+        previous=NOTHING_TOLD | {"RolledBack": rolled_back},
         execution=execution(attempt),
         completed="none",
         current_version=_OLD_VERSION,
@@ -94,12 +95,12 @@ _NOT_TRIED = Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {
 EXAMPLES: dict[str, Callable[[], str]] = {
     "untouched": lambda: mail(_example(Finding(UNTOUCHED, account=_ACCOUNT), _NO_ANSWER)),
     "rejected": lambda: mail(_example(Finding(UNTOUCHED, account=_ACCOUNT, pending_removed=True), _REJECTED)),
-    "rolled-back": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, rolled_back=1)),
-    "rolled-back-json": lambda: _body(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, rolled_back=1)),
-    "last-attempt": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, 4, rolled_back=3)),
+    "rolled-back": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED)),
+    "rolled-back-json": lambda: _body(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED)),
+    "last-attempt": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, 4, rolled_back=2)),
     "recovered": lambda: mail(_example(Finding(ROTATED, AWSCURRENT), Failure(), 2, rolled_back=1)),
-    "action-another-works": lambda: mail(_example(_WORKING, _THROTTLED, rolled_back=1)),
-    "action-none-works": lambda: mail(_example(_NOBODY, _REFUSED, rolled_back=1)),
+    "action-another-works": lambda: mail(_example(_WORKING, _THROTTLED)),
+    "action-none-works": lambda: mail(_example(_NOBODY, _REFUSED)),
     "check": lambda: mail(_example(_NOT_TRIED, _DENIED)),
 }
 

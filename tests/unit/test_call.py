@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from rotation.attempts import answer
 from rotation.call import Call
 from rotation.errors import InvalidEventError
 
@@ -69,3 +71,22 @@ def test_a_call_without_a_rotation_token_is_taken() -> None:
 
 def test_a_call_never_shows_its_rotation_token() -> None:
     assert EVENT["RotationToken"] not in f"{Call.of(EVENT)!r} {Call.of(EVENT)}"
+
+
+@pytest.mark.parametrize("key", ["SecretId", "ClientRequestToken"])
+@pytest.mark.parametrize("value", ["half \ud83e", "🦊"])
+def test_an_identifier_that_is_not_ascii_is_refused_before_a_name_is_made_of_it(key: str, value: str) -> None:
+    with pytest.raises(InvalidEventError, match=f"^the event's {key} is not plain ASCII;"):
+        Call.of(EVENT | {key: value})
+
+
+@pytest.mark.parametrize("value", [7, ["token"], {"is": "token"}])
+def test_a_rotation_token_that_is_no_text_is_refused_and_not_quoted(value: Any) -> None:
+    with pytest.raises(InvalidEventError, match=r"^the event's RotationToken is no text;"):
+        Call.of(EVENT | {"RotationToken": value})
+
+
+@pytest.mark.parametrize("detail", [{}, {"detail": None}, {"detail": []}, {"detail": {"executionArn": 7}}])
+def test_news_of_no_execution_is_refused(detail: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEventError, match=r"it names none$"):
+        answer({"detail-type": "Step Functions Execution Status Change"} | detail, LambdaContext())

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from rotation.errors import InvalidEventError
 from rotation.model import Credentials, Request
 from rotation.redaction import forget, redacted
+from rotation.rollback import failure_of
 
 EVENT: dict[str, Any] = {
     "Request": {
@@ -16,7 +18,7 @@ EVENT: dict[str, Any] = {
         "SecretId": "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/orders/database-a1B2c3",
         "ClientRequestToken": "3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11",
         "Attempt": 2,
-        "Previous": {"Told": False},
+        "Previous": {"Told": False, "RolledBack": 0},
         "Execution": "arn:aws:states:us-east-1:123456789012:execution:rotation:x",
     },
     "Completed": {"State": "CreateSecret", "CurrentVersionId": "v1"},
@@ -60,6 +62,32 @@ def test_a_key_that_is_missing_is_named(part: str, key: str) -> None:
 def test_an_event_of_something_else_is_refused(event: Any) -> None:
     with pytest.raises(InvalidEventError, match="not one of the rotation state machine's"):
         Request.of(event)
+
+
+@pytest.mark.parametrize("value", [None, ["a", "b"], 1.5])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *([part, key] for part in ("Request", "Completed", "Failure") for key in EVENT[part]),
+        *(["Request", "Previous", key] for key in ("Told", "RolledBack", "Alert")),
+        *([key] for key in EVENT),
+    ],
+    ids=".".join,
+)
+def test_a_key_of_another_kind_is_named(path: list[str], value: Any) -> None:
+    event = copy.deepcopy(EVENT)
+    inner = reduce(dict.__getitem__, path[:-1], event)
+    inner[path[-1]] = value
+
+    with pytest.raises(InvalidEventError, match=f"it needs the key '{path[-1]}'$"):
+        Request.of(event)
+
+
+def test_a_rollback_of_no_failure_is_refused_by_name() -> None:
+    request = Request.of({"Request": EVENT["Request"], "Completed": EVENT["Completed"]})
+
+    with pytest.raises(InvalidEventError, match="'Failure'"):
+        failure_of(request)
 
 
 def test_a_request_never_shows_its_rotation_token() -> None:

@@ -57,6 +57,15 @@ def test_an_error_of_a_library_passes_by_its_own_name_without_the_value() -> Non
     assert "in test_an_error_of_a_library" in "".join(traceback.format_tb(error.value.__traceback__))
 
 
+def test_an_error_is_as_long_as_step_functions_keeps_it_and_utf_8_whatever_a_name_in_it_is() -> None:
+    with pytest.raises(LoginRefusedError) as error, boundary():
+        conceal(PASSWORD)
+        raise LoginRefusedError(f"refused {PASSWORD} to half \ud83e {'n' * 60_000}")
+
+    assert str(error.value).startswith("refused [redacted] to half \\ud83e nnn")
+    assert len(str(error.value)) < 5_000
+
+
 def test_each_invocation_begins_without_the_values_of_the_one_before(log: io.StringIO) -> None:
     with boundary():
         conceal(PASSWORD)

@@ -9,6 +9,7 @@ from rotation.engines import ENGINES
 from rotation.errors import InvalidSecretError
 from rotation.redaction import forget, redacted
 from rotation.secret import Secret
+from rotation.strategies.alternating_users import AlternatingUsers
 
 KNOWN = "aurora-mysql, aurora-postgresql, generic, mariadb, mongo, mysql, postgres, redis, valkey"
 FIELDS = {
@@ -118,11 +119,23 @@ def test_a_secret_that_names_no_engine_is_told_how_to_name_one(absent: str | Non
         assert message.endswith(f"engines: {KNOWN}")
 
 
-@pytest.mark.parametrize("engine", ["cassandra", "POSTGRES", " postgres", 7, ["postgres"], {"is": "postgres"}])
+@pytest.mark.parametrize("engine", ["cassandra", "POSTGRES", " postgres"])
 def test_an_unknown_engine_is_named_with_those_that_are_known(engine: Any) -> None:
     expected = f"unknown engine {engine!r}; this rotator knows {KNOWN}"
 
     assert refusal(FIELDS | {"engine": engine}) == expected
+
+
+@pytest.mark.parametrize("engine", [7, ["Zk3-vQ9_xT8"], {"is": "postgres", "password": "Zk3-vQ9_xT8"}])
+def test_an_engine_that_is_no_text_is_not_quoted_for_it_may_hold_a_password(engine: Any) -> None:
+    expected = f"the secret's key 'engine' is not a text; this rotator knows {KNOWN}"
+
+    assert refusal(FIELDS | {"engine": engine}) == expected
+
+
+@pytest.mark.parametrize("name", [7, None, ["Zk3-vQ9_xT8"], {"password": "Zk3-vQ9_xT8"}])
+def test_a_name_without_a_server_that_is_no_text_is_not_told(name: Any) -> None:
+    assert parse({"engine": "generic", "password": "Zk3-vQ9_xT7", "username": name}).credentials.username == ""
 
 
 def test_the_tag_decides_before_the_value_does() -> None:
@@ -167,6 +180,9 @@ NO_HOSTS = [
     "datenbänk",
     "[::1]",
     "1.2.3.4/32",
+    "fe80::1%eth0",
+    "::1%a b",
+    "::1%" + "z" * 64,
     "*",
 ]
 
@@ -276,6 +292,20 @@ def test_two_users_take_turns_when_the_secret_names_an_admin_secret_or_the_tag_s
     assert parse(with_admin, {"rotation:strategy": "alternating-users"}).alternates
     assert not parse(with_admin, {"rotation:strategy": "single-user"}).alternates
     assert parse(with_admin, {"rotation:strategy": "single-user"}).admin_arn == ADMIN
+
+
+@pytest.mark.parametrize(
+    ("name", "partner"), [("app", "app_clone"), ("app_clone", "app"), ("_clones", "_clones_clone")]
+)
+def test_the_second_user_is_named_after_the_first(name: str, partner: str) -> None:
+    secret = parse(FIELDS | {"masterarn": ADMIN, "username": name})
+
+    assert json.loads(AlternatingUsers().next_value(secret))["username"] == partner
+
+
+def test_a_user_whose_partner_would_have_no_name_is_refused_before_a_value_is_staged() -> None:
+    with pytest.raises(InvalidSecretError, match="a user '_clone' has no partner"):
+        AlternatingUsers().next_value(parse(FIELDS | {"masterarn": ADMIN, "username": "_clone"}))
 
 
 def test_alternating_users_without_an_admin_secret_are_refused() -> None:

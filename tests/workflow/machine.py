@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +20,7 @@ import boto3
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from rotation import executions, secret_store, waiting
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager, Silences
@@ -30,6 +32,12 @@ STATES = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret", "RollBack")
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
 
 type Handler = Callable[[Mapping[str, Any], Any], Any]
+
+
+# The interpreter would read the definition again for each execution; what an execution remembers is not kept in it.
+_parsed = cache(AmazonStateLanguageParser.parse)
+# moto makes boto3 forget its session, and with it the descriptions of the services that it has read.
+_session = cache(boto3.Session)
 
 
 class _Hurry:
@@ -173,10 +181,13 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
     with (
         patch.dict(os.environ, environment),
         mock_aws(config=config),
+        patch.object(boto3, "DEFAULT_SESSION", _session()),
         patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
+        patch.object(AmazonStateLanguageParser, "parse", _parsed),
         patch.object(retrier_decl, "time", _Hurry()),
         patch.object(waiting, "LABELS_EVERY", 0.05),
-        patch.object(waiting, "EXECUTION_FIRST", 0.1),
+        patch.object(waiting, "EXECUTION_FIRST", 0.05),
+        patch.object(waiting, "EXECUTION_GROWTH", 1),
     ):
         machine = Machine(definition, silences)
         with (

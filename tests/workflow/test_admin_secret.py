@@ -198,7 +198,10 @@ def test_an_admin_secret_for_another_engine_is_refused(setting: Setting) -> None
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["just-a-password", '{"username": "admin"}', '["admin"]'])
+@pytest.mark.parametrize(
+    "value",
+    ["just-a-password", '{"username": "admin"}', '["admin"]', '{"host": "h", "engine": {"is": "just-a-password"}}'],
+)
 def test_an_admin_secret_that_cannot_be_used_is_named_and_not_quoted(setting: Setting, value: str) -> None:
     arn = setting.application(create_secret(setting.machine, "admin", value), HOST, setting.server.port)
 

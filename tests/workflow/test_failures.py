@@ -322,6 +322,60 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_attempt_in_its_own_
     assert world.machine.messages() == []
 
 
+def test_a_recovery_is_told_though_the_alert_before_it_could_not_be_sent(world: World) -> None:
+    mend = break_state(world, "TestSecret", failing("LoginRefusedError"))
+    world.machine.break_topic()
+    world.rotate()
+    assert world.machine.messages() == []
+
+    mend()
+    world.machine.mend_topic()
+    assert world.retry() == "RotationSucceeded"
+
+    (message,) = world.machine.messages()
+    assert message["Subject"].startswith("Recovered, the secret is rotated")
+
+
+@pytest.mark.parametrize("step", ["SetSecret", "TestSecret"])
+def test_a_restored_credential_is_not_called_untouched_because_rollback_lost_its_answer(
+    world: World, step: str
+) -> None:
+    break_state(world, step, losing_the_answer("Sandbox.Timedout"))
+    break_state(world, "RollBack", losing_the_answer("Sandbox.Timedout", times=1))
+
+    assert world.rotate() == "RotationFailed"
+
+    assert world.logs_in(world.old)
+    assert world.outcomes() == ["rolled back"]
+    assert world.subjects() == ["Rotation failed, the old credential is restored"]
+
+
+def test_a_pending_value_that_is_not_seen_yet_is_waited_for_before_anybody_is_called(world: World) -> None:
+    """RollBack needs it to set AWSCURRENT's password again, and one read answers from before it was written."""
+    model = world.machine.secrets_manager
+    break_state(world, "SetSecret", losing_the_answer("Sandbox.Timedout"))
+    find = model._find
+
+    def old_read(handler: Handler) -> Handler:
+        def called(event: Any, context: Any) -> Any:
+            secret = find(world.arn)
+            value, secret.versions[world.token].value = secret.versions[world.token].value, None
+            try:
+                return handler(event, context)
+            finally:
+                secret.versions[world.token].value = value
+                world.machine.handlers["RollBack"] = handler
+
+        return called
+
+    break_state(world, "RollBack", old_read)
+
+    assert world.rotate() == "RotationFailed"
+
+    assert world.logs_in(world.old)
+    assert world.subjects() == ["Rotation failed, the old credential is restored"]
+
+
 @pytest.mark.parametrize("old_reads", range(2, 6))
 def test_a_promotion_that_a_look_at_old_labels_took_back_is_put_right_in_the_next_round(
     world: World, old_reads: int

@@ -22,6 +22,7 @@ from rotation.engines import ENGINES
 from rotation.engines.postgres import _Connection
 from rotation.executions import Execution
 from rotation.model import Credentials, Request
+from rotation.report import NOTHING_TOLD
 from rotation.rotation import Rotation
 from rotation.secret import Secret
 from rotation.secret_store import SecretStore
@@ -283,7 +284,7 @@ def test_no_class_that_holds_a_value_shows_it() -> None:
     secret = Secret.parse(json.dumps({"engine": "generic", "password": OLD, "api": OLD}), {}, ENGINES)
     token = "5d1c0e7a-example-rotation-token-8f1e-2b7c9a40d613"
     call = Call("createSecret", "arn", "token", token)
-    event = {"Mode": "Rotate", "SecretId": "arn", "ClientRequestToken": "t", "Attempt": 1, "Previous": {}}
+    event = {"Mode": "Rotate", "SecretId": "arn", "ClientRequestToken": "t", "Attempt": 1, "Previous": NOTHING_TOLD}
     states = {"Request": event | {"Execution": "e"}, "Completed": {"State": "none", "CurrentVersionId": "v"}}
     request = Request.of(states | {"RotationToken": token})
     rotation = Rotation(request, SecretStore("arn"))

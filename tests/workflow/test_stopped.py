@@ -71,6 +71,22 @@ def test_a_stop_in_the_console_is_rolled_back_and_told_once_though_two_paths_see
     assert message["MessageAttributes"]["Error"]["Value"] == "Execution.ABORTED"
 
 
+def test_a_stop_after_the_rollback_does_not_make_a_restored_credential_untouched(world: World) -> None:
+    break_state(world, "TestSecret", failing("LoginRefusedError"))
+    gate = Gate(world, "RollBack")
+    with ThreadPoolExecutor() as pool:
+        rotation = pool.submit(world.rotate)
+        gate.reached.wait(20)
+        arn = str(world.machine.executions()[0]["executionArn"])
+        world.machine.stepfunctions.stop_execution(executionArn=arn)
+        gate.opened.set()
+        assert rotation.result() == "RotationFailed"
+
+    assert world.logs_in(world.old)
+    assert world.outcomes() == ["ABORTED", "rolled back"]
+    assert world.subjects() == ["Rotation failed, the old credential is restored"]
+
+
 def test_the_attempt_after_a_stop_rotates_and_says_recovered(world: World) -> None:
     stop_after_the_change(world)
     world.subjects()

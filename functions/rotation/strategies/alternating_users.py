@@ -22,6 +22,8 @@ class AlternatingUsers(Strategy):
 
     def next_value(self, current: Secret) -> str:
         name = _partner(current.credentials.username)
+        if not name:
+            raise InvalidSecretError(f"a user {_CLONE!r} has no partner: its name without {_CLONE!r} is empty")
         longest = current.traits.longest_name
         if longest and len(name.encode()) > longest:
             raise InvalidSecretError(f"the second user would be {name!r}; the server takes {longest} bytes for a name")

@@ -1,0 +1,141 @@
+"""Faults outside the states' functions: of the execution itself, of a publication, and of the calls of `rotate`."""
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import patch
+
+import botocore.client
+from botocore.exceptions import ClientError
+from moto.stepfunctions.parser.asl.component.program.program import Program
+
+from rotatorctl.local.secrets_manager import FunctionError
+from tests.faults.calls import Watch, aws
+from tests.faults.edges import AFTER, ENTRY, PUBLICATION, REFUSED, ROTATE, STOPPED, Fault
+from tests.workflow.machine import Machine
+
+
+class _KilledError(BaseException):
+    """The process of `rotate`, which here is a thread, ends: no `except Exception` runs."""
+
+
+def _die() -> None:
+    raise _KilledError
+
+
+_NOT_PUBLISHED: Any = {
+    "Error": {"Code": "InternalError", "Message": "made to fail by a fault"},
+    "ResponseMetadata": {"HTTPStatusCode": 500, "RequestId": "none"},
+}
+_API = (botocore.client.BaseClient, "_make_api_call")
+_watching: contextvars.ContextVar[Watch | None] = contextvars.ContextVar("watching", default=None)
+
+
+@dataclass
+class Orchestration:
+    """What happens around the functions of one machine."""
+
+    machine: Machine
+    faults: list[Fault] = field(default_factory=list)
+    struck: list[Fault] = field(default_factory=list)
+    calls: list[list[str]] = field(default_factory=list)
+    entered: list[str] = field(default_factory=list)
+    publications: int = 0
+    refusing: bool = False
+    _environments: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def disturbed(self) -> Iterator[None]:
+        get_state, call = Program._get_state, getattr(*_API)
+
+        def entered(program: Program, name: str) -> Any:
+            return _Entrance(self, name, get_state(program, name))
+
+        def called(client: Any, operation: str, arguments: Any) -> Any:
+            if operation == PUBLICATION:
+                return self._publish(lambda: call(client, operation, arguments))
+            watch = _watching.get()
+            return aws(call, watch)(client, operation, arguments) if watch else call(client, operation, arguments)
+
+        with (
+            patch.object(Program, "_get_state", entered),
+            patch.object(*_API, called),
+            patch.object(self.machine.secrets_manager, "invoke", self._rotate),
+        ):
+            yield
+
+    def interrupt(self, execution: str, kind: str) -> None:
+        """End a running execution as StopExecution does, or as its own time limit does."""
+        environment = self._environments[execution]
+        if kind == STOPPED:
+            environment.set_stop(stop_date=datetime.now(UTC), cause="stopped by a fault", error="")
+        else:
+            environment.set_timed_out()
+
+    def interrupted_at(self, name: str, environment: Any) -> bool:
+        """Whether a fault ends the execution as it enters this state."""
+        execution = environment.states.context_object.context_object_data["Execution"]["Id"]
+        self._environments[execution] = environment
+        fault = self._at(name, self.entered.count(name), ENTRY)
+        self.entered.append(name)
+        if fault:
+            self.interrupt(execution, fault.kind)
+        return fault is not None
+
+    def _at(self, where: str, time: int, call: int | None = None) -> Fault | None:
+        for fault in self.faults:
+            edge = fault.edge
+            if (edge.where, edge.time) == (where, time) and call in (None, edge.call):
+                self.struck.append(fault)
+                return fault
+        return None
+
+    def _publish(self, publish: Callable[[], Any]) -> Any:
+        with self._lock:
+            number, self.publications = self.publications, self.publications + 1
+        fault = self._at(PUBLICATION, number)
+        self.refusing = self.refusing or (fault is not None and fault.kind == REFUSED)
+        if not fault and not self.refusing:
+            return publish()
+        if fault and fault.kind == AFTER:
+            publish()
+        raise ClientError(_NOT_PUBLISHED, PUBLICATION)
+
+    def _rotate(self, function_arn: str, event: dict[str, str]) -> None:
+        """Secrets Manager's call of the rotation function, in the thread that waits for it."""
+        made: list[str] = []
+        fault = next(
+            (each for each in self.faults if (each.edge.where, each.edge.time) == (ROTATE, len(self.calls))), None
+        )
+        self.calls.append(made)
+
+        def say(call: str = "", strikes: str = "") -> None:
+            made.extend([call] if call else [])
+            self.struck.extend([fault] if fault and strikes else [])
+
+        number = fault.edge.call if fault else -1
+        before = _watching.set(Watch(say, fault.kind if fault else "", number, die=_die))
+        try:
+            self.machine.rotate(function_arn, event)
+        except _KilledError:
+            raise FunctionError("Runtime.ExitError: the function's process died") from None
+        finally:
+            _watching.reset(before)
+
+
+@dataclass(frozen=True)
+class _Entrance:
+    """A state, of which the orchestration hears when it is entered."""
+
+    orchestration: Orchestration
+    name: str
+    state: Any
+
+    def eval(self, environment: Any) -> None:
+        if not self.orchestration.interrupted_at(self.name, environment):
+            self.state.eval(environment)

@@ -1,0 +1,103 @@
+"""Sweeps every engine with every strategy, several at a time, and tells what came of it: `make faults`."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.faults.edges import KINDS
+from tests.faults.functions import ROOT
+from tests.faults.sweep import SEED, swept
+from tests.faults.trial import NOT_STARTED, Stage
+from tests.workflow.applications import CASES
+
+# How the first attempt ended; "rotated" is what the state machine's own retries healed, or what took effect after all.
+ENDS = {"healed": "rotated", "rolled back": "rolled back", "untouched": "untouched"}
+ENDS |= {"needs a person": "needs a person", "not started": NOT_STARTED}
+
+
+def counted(verdicts: list[dict[str, Any]]) -> list[int]:
+    """Faults, how their first attempts ended, broken promises."""
+    ends = Counter(verdict["ends"][0] for verdict in verdicts)
+    return [len(verdicts), *(ends[end] for end in ENDS.values()), sum(bool(each["broken"]) for each in verdicts)]
+
+
+def table(sweeps: list[dict[str, Any]]) -> str:
+    """One row for each engine with each strategy."""
+    columns = ["engine, strategy", "edges", "edge x kind", "pairs", "tried", *ENDS, "broken"]
+    rows: list[list[Any]] = []
+    for sweep in sweeps:
+        pairs = len(sweep["verdicts"]) - sweep["applicable"]
+        rows.append([sweep["case"], len(sweep["edges"]), sweep["applicable"], pairs, *counted(sweep["verdicts"])])
+    rows.append(["all", *(sum(row[column] for row in rows) for column in range(1, len(columns)))])
+    return _markdown(columns, rows)
+
+
+def table_of_kinds(sweeps: list[dict[str, Any]]) -> str:
+    """One row for each kind of fault; of a pair the second one counts."""
+    verdicts = [verdict for sweep in sweeps for verdict in sweep["verdicts"]]
+    rows = [[kind, *counted([each for each in verdicts if each["kind"] == kind])] for kind in KINDS]
+    return _markdown(["kind of fault", "tried", *ENDS, "broken"], rows)
+
+
+def _markdown(columns: list[str], rows: list[list[Any]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _in_process(number: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.faults.report", "--case", str(number)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"}
+    with tempfile.TemporaryFile("w+") as complaints:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=complaints, text=True, cwd=ROOT, env=environment, check=False
+        )
+        complaints.seek(0)
+        if done.returncode:
+            sys.exit(f"the sweep of {CASES[number]} broke off:\n{complaints.read()[-4000:]}")
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith('{"case"'))
+    print(f"swept: {CASES[number]}", file=sys.stderr, flush=True)
+    return dict(json.loads(line))
+
+
+def _all(path: Path) -> int:
+    began = time.monotonic()
+    # A rotation waits about as long as it works.
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+        sweeps = list(pool.map(_in_process, range(len(CASES))))
+    path.parent.mkdir(exist_ok=True)
+    report = {"date": datetime.now(UTC).date().isoformat(), "seed": SEED, "sweeps": sweeps}
+    path.write_text(json.dumps(report, indent=1))
+    print(table(sweeps), table_of_kinds(sweeps), sep="\n\n")
+    broken = [(sweep["case"], each) for sweep in sweeps for each in sweep["verdicts"] if each["broken"]]
+    for case, verdict in broken:
+        print(f"BROKEN {case}: {' + '.join(verdict['faults'])}: {'; '.join(verdict['broken'])}")
+    most = max(verdict["refused"] for sweep in sweeps for verdict in sweep["verdicts"])
+    print(f"at most {most} log-ins refused in one attempt; {time.monotonic() - began:.0f} s; the report is {path}")
+    return 1 if broken else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", type=int, help="sweep this one of the cases and print it as one JSON line")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "faults.json", help="where the report goes")
+    options = parser.parse_args()
+    if options.case is None:
+        return _all(options.json)
+    case = CASES[options.case]
+    with Stage.set_up(case.kind) as stage:
+        print(json.dumps(asdict(swept(stage, case))), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The judge finds what it is there to find: a product that breaks a promise."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.faults.edges import INVOCATION, KILLED, Edge, Fault
+from tests.faults.judge import judged
+from tests.faults.trial import Stage, Trial
+from tests.workflow.applications import SINGLE, Case
+
+pytestmark = pytest.mark.xdist_group("judge")
+
+CASE = Case("redis", SINGLE, overlap=True)
+NOT_TESTED = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), KILLED)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage.set_up(CASE.kind) as stage:
+        yield stage
+
+
+@pytest.fixture
+def trial(stage: Stage) -> Iterator[Trial]:
+    with stage.trial(CASE, NOT_TESTED) as trial:
+        yield trial
+
+
+def change(trial: Trial, state: str, changed: Callable[[Any], Any]) -> None:
+    """The state's answers are changed on their way."""
+    handler = trial.application.machine.handlers[state]
+    trial.application.machine.handlers[state] = lambda event, context: changed(handler(event, context))
+
+
+def broken(trial: Trial) -> str:
+    return "; ".join(judged(trial, (NOT_TESTED,)).broken)
+
+
+def test_a_rotation_that_keeps_every_promise_is_let_pass(trial: Trial) -> None:
+    assert broken(trial) == ""
+
+
+def test_a_promotion_of_what_was_never_set_is_found(trial: Trial) -> None:
+    done = {"CurrentVersionId": next(iter(trial.application.stages()))}
+    handlers = trial.application.machine.handlers
+    for state in ("SetSecret", "TestSecret"):
+        handlers[state] = partial(lambda state, event, _: done | {"State": state}, state)
+
+    assert "AWSCURRENT does not log in" in broken(trial)
+
+
+def test_a_failure_that_nobody_is_told_of_is_found(trial: Trial) -> None:
+    def quiet(answer: Any) -> Any:
+        answer["Report"]["Tell"] = False
+        return answer
+
+    change(trial, "RollBack", quiet)
+
+    assert "nobody was told 'untouched/AWSCURRENT'" in broken(trial)
+
+
+def test_a_message_that_comes_twice_is_found(trial: Trial) -> None:
+    def twice(answer: Any) -> Any:
+        machine = trial.application.machine
+        boto3.client("sns").publish(TopicArn=machine.topic, Message=json.dumps(answer["Alert"]["Body"]))
+        return answer
+
+    change(trial, "RollBack", twice)
+
+    assert "1 messages came twice" in broken(trial)
+
+
+def test_an_outcome_that_is_not_true_is_found(trial: Trial) -> None:
+    def lying(answer: Any) -> Any:
+        answer["Report"]["Outcome"] = "rotated"
+        return answer
+
+    change(trial, "RollBack", lying)
+
+    assert "'rotated', but AWSCURRENT says otherwise" in broken(trial)
+
+
+def test_a_password_in_a_report_is_found(trial: Trial) -> None:
+    def chatty(answer: Any) -> Any:
+        answer["Report"]["Reason"] = f"tried {trial.application.first.password}"
+        return answer
+
+    change(trial, "RollBack", chatty)
+
+    assert "a secret value is to be seen" in broken(trial)
+
+
+def test_a_fault_that_never_struck_is_found(stage: Stage) -> None:
+    never = Fault(Edge("RollBack", 0, 0, "secretsmanager:DescribeSecret"), KILLED)
+    with stage.trial(CASE, never) as trial:
+        verdict = judged(trial, (never,))
+
+    assert verdict.broken == ["struck: "]

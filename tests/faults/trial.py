@@ -1,0 +1,178 @@
+"""One application whose machine has faults laid, and what its attempts to rotate come to."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from unittest.mock import patch
+
+from tests.contract.worlds import WORLDS
+from tests.contract.worlds import World as Server
+from tests.faults import functions
+from tests.faults.edges import ENTRY, INVOCATION, PUBLICATION, ROTATE, Edge, Fault, changes_the_server
+from tests.faults.functions import ROOT, Functions
+from tests.faults.orchestration import Orchestration
+from tests.workflow.applications import Application, Case, rotating
+from tests.workflow.conftest import outcome_of
+from tests.workflow.machine import STATES
+
+# What a function is told of the world.
+TOLD = ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CONSOLE_URL"]
+TOLD += ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "PRIVATE_CA"]
+NOT_STARTED = "not started"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one attempt came to: how Secrets Manager saw it, and the outcome, the messages, the refused log-ins."""
+
+    told: str
+    end: str
+    key: str
+    messages: list[dict[str, Any]]
+    refused: int
+    # Whether a call may have changed the server.
+    changed: bool
+
+
+@dataclass
+class Trial:
+    """An application, and the faults that are laid for it."""
+
+    application: Application
+    functions: Functions
+    orchestration: Orchestration
+    _seen: set[str] = field(default_factory=set)
+
+    def lay(self, faults: tuple[Fault, ...]) -> None:
+        self.functions.faults += faults
+        self.orchestration.faults += faults
+
+    @property
+    def struck(self) -> list[Fault]:
+        return self.functions.struck + self.orchestration.struck
+
+    def rotate(self) -> Attempt:
+        return self._attempt(self.application.rotate)
+
+    def retry(self) -> Attempt:
+        """Secrets Manager's retry, when whatever lasted is over."""
+        self.functions.outage = self.orchestration.refusing = False
+        return self._attempt(self.application.retry)
+
+    def _attempt(self, begin: Any) -> Attempt:
+        application, machine = self.application, self.application.machine
+        before, invoked = self._refused(), len(self.functions.invocations)
+        told = begin()
+        for execution in self._new():
+            if execution["status"] != "SUCCEEDED":
+                machine.execution_ended(execution["executionArn"])
+        machine.settle()
+        refused = self._refused() - before
+        ended = self._new()
+        self._seen |= {each["executionArn"] for each in ended}
+        end, key = self._end(ended[-1]) if ended else ("rotated", "")
+        if not ended and application.credentials() == application.first:
+            end = NOT_STARTED
+        changed = any(changes_the_server(call) for _, calls in self.functions.invocations[invoked:] for call in calls)
+        return Attempt(told, end, key, machine.messages(), refused, changed)
+
+    def _new(self) -> list[dict[str, Any]]:
+        """The executions of this attempt, oldest first."""
+        return [each for each in self.application.machine.executions() if each["executionArn"] not in self._seen]
+
+    def _end(self, execution: dict[str, Any]) -> tuple[str, str]:
+        """The outcome of an execution, and what people are told of it.
+
+        One that was stopped after it told them has nothing else to say, and nothing is started in its place.
+        """
+        if execution["status"] not in ("ABORTED", "TIMED_OUT"):
+            return outcome_of(execution), _key(execution)
+        history = self.application.machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
+        left = [event["stateExitedEventDetails"] for event in history["events"] if "stateExitedEventDetails" in event]
+        told = [json.loads(state["output"])["Verdict"]["Report"] for state in left if state["name"] == "Alert"]
+        return (told[0]["Outcome"], told[0]["Key"]) if told else (str(execution["status"]), "")
+
+    def _refused(self) -> int:
+        """How many log-ins of the application's users the server has refused so far."""
+        name = self.application.first.username
+        return sum(self.application.server.refused(user) for user in (name, f"{name}_clone"))
+
+
+def _key(execution: dict[str, Any]) -> str:
+    """What people are told of an execution's report; nothing if there is none."""
+    cause = json.loads(execution.get("cause") or "{}") if execution.get("cause", "").startswith("{") else {}
+    return str(cause.get("Report", cause).get("Key", ""))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running server, a server of functions, and the machine without its wait for late statements."""
+
+    server: Server
+    functions: Functions
+    definition: dict[str, Any]
+
+    @classmethod
+    @contextmanager
+    def set_up(cls, kind: str) -> Iterator[Self]:
+        definition = json.loads((ROOT / "statemachine/rotation.asl.json").read_text())
+        definition["States"]["AwaitLateStatement"]["Seconds"] = 0
+        with (
+            tempfile.TemporaryDirectory() as name,
+            WORLDS[kind]() as server,
+            functions.running(Path(name)) as started,
+            patch.dict(os.environ, PRIVATE_CA=server.ca_pem),
+        ):
+            yield cls(server, started, definition)
+
+    @contextmanager
+    def trial(self, case: Case, *faults: Fault) -> Iterator[Trial]:
+        """An application whose functions run in processes of their own, with these faults laid."""
+        with rotating(case, self.server, self.definition) as application:
+            environment = {name: os.environ[name] for name in TOLD}
+            called = Functions(self.functions.path, self.functions.log_file, environment)
+            application.machine.handlers.update({state: called.handler(state) for state in STATES})
+            orchestration = Orchestration(application.machine)
+            called.interrupt = orchestration.interrupt
+            called.age = lambda state: application.machine.secrets_manager.age_next_read(application.arn, state)
+            trial = Trial(application, called, orchestration)
+            trial.lay(faults)
+            with orchestration.disturbed():
+                yield trial
+                application.machine.settle()
+
+
+def recorded(stage: Stage, case: Case, *faults: Fault) -> list[Edge]:
+    """The edges of one rotation: of a clean one, or of one with these faults."""
+    with stage.trial(case, *faults) as trial:
+        attempt = trial.rotate()
+        assert (attempt.end == "rotated") == (not faults), attempt
+        return list(edges_of(trial))
+
+
+def edges_of(trial: Trial) -> Iterator[Edge]:
+    """Every edge that a trial has come by so far."""
+    for time, calls in enumerate(trial.orchestration.calls):
+        yield from (Edge(ROTATE, time, number, name) for number, name in enumerate(_before_the_wait(calls)))
+    entered: list[str] = []
+    for state in trial.orchestration.entered:
+        if state not in STATES:
+            yield Edge(state, entered.count(state), ENTRY, "entered")
+        entered.append(state)
+    invoked: list[str] = []
+    for state, calls in trial.functions.invocations:
+        yield Edge(state, invoked.count(state), INVOCATION, "invoked")
+        yield from (Edge(state, invoked.count(state), number, name) for number, name in enumerate(calls))
+        invoked.append(state)
+    yield from (Edge(PUBLICATION, time, INVOCATION, "") for time in range(trial.orchestration.publications))
+
+
+def _before_the_wait(calls: list[str]) -> list[str]:
+    """Calls of `rotate` up to its first look at the labels and at the execution; after that it only looks again."""
+    start = "stepfunctions:StartExecution"
+    return calls[: calls.index(start) + 3] if start in calls else calls
