@@ -139,7 +139,6 @@ class Attempts:
         """After a failed attempt comes the next one; after the last one, and after a successful one, a refusal."""
         if ended.succeeded:
             self._require_current()
-            return
         verdict, delivered = self._verdict(ended)
         if verdict is None:
             return
