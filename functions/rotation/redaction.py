@@ -56,12 +56,15 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-# For JSON (two ways), Python's repr of a text with both kinds of quotes, of bytes, for SQL, URLs (two ways), XML.
+# For JSON (two ways), Python's repr of a text and of bytes, each with both kinds of quotes in it or with single ones
+# alone, which are not escaped then, for SQL, URLs (two ways), XML.
 _QUOTINGS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
     lambda text: repr(text + "\"'")[1:-4],
+    lambda text: repr(text + "\"'")[1:-4].replace("\\'", "'"),
     lambda text: repr(_bytes(text) + b"\"'")[2:-4],
+    lambda text: repr(_bytes(text) + b"\"'")[2:-4].replace("\\'", "'"),
     lambda text: text.replace("'", "''"),
     lambda text: urllib.parse.quote(_bytes(text), safe=""),
     lambda text: urllib.parse.quote_plus(_bytes(text), safe=""),

@@ -14,6 +14,7 @@ from rotation.redaction import conceal, forget, redacted
 PASSWORDS = {
     "plain": "Zk3-vQ9_xT7.bN2~mP5yWc8rLd4hJs6f",
     "quotes": "it's \"quoted\" 'twice'",
+    "single quote and control character": "o'brien\x1f",
     "backslash": "back\\slash\\n",
     "percent and plus": "100% + 1/2 = a&b",
     "line break": "one\ntwo\tthree",
@@ -31,6 +32,7 @@ PROGRAMS: dict[str, Callable[[str], str]] = {
     "JSON in JSON": lambda password: json.dumps({"cause": json.dumps({"error": f"at {password}"})}),
     "JSON in unicode": lambda password: json.dumps({"error": f"at {password}"}, ensure_ascii=False),
     "repr": lambda password: repr({"password": password}),
+    "repr of bytes without quotes": lambda password: repr(password.encode("utf-8", "surrogatepass")),
     "repr of a text with quotes": lambda password: repr(f"""it's "near" {password}"""),
     "driver's error": lambda password: str(DatabaseError({"C": "XX001", "M": f'''it's near "{password}"'''})),
     "repr in JSON": lambda password: json.dumps({"error": repr(f"""it's "near" {password}""")}),
