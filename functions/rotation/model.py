@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rotation.errors import InvalidEventError
-from rotation.redaction import conceal
+from rotation.redaction import conceal, redacted
 
 type Json = dict[str, Any]
 
@@ -109,4 +109,5 @@ class Credentials:
         return (self.host.lower(), self.port) == (other.host.lower(), other.port)
 
     def __str__(self) -> str:
-        return f"user {self.username!r} at {self.host}:{self.port}"
+        # A user's name may be the password, or hold it.
+        return redacted(f"user {self.username!r} at {self.host}:{self.port}")

@@ -99,6 +99,11 @@ def test_credentials_never_show_their_password() -> None:
     assert str(ORDERS) == "user 'app' at db.example.com:5432"
 
 
+def test_credentials_never_show_a_name_that_is_the_password_or_holds_it() -> None:
+    for name in (ORDERS.password, f"{ORDERS.password}_clone"):
+        assert ORDERS.password not in str(replace(ORDERS, username=name))
+
+
 def test_a_password_is_concealed_as_soon_as_it_is_known() -> None:
     forget()
     replace(ORDERS, password="another secret")
