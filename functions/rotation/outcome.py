@@ -46,6 +46,11 @@ class Finding:
     current_version: str = ""
     working_version: str = ""
 
+    def __post_init__(self) -> None:
+        # A name in them may be as long as the secret, and the whole message is to be one that SNS takes.
+        object.__setattr__(self, "why", self.why[:_LONGEST_REASON])
+        object.__setattr__(self, "account", self.account[:_LONGEST_REASON])
+
     @property
     def key(self) -> str:
         """What has to change before people are told again."""

@@ -178,3 +178,12 @@ def test_an_alert_id_is_new_for_every_attempt_and_outcome_and_the_same_for_the_s
 
 def test_a_very_long_reason_is_cut() -> None:
     assert len(Failure("SetSecret", "KeyError", "x" * 100_000).reason) == 1_000
+
+
+def test_a_name_as_long_as_a_secret_leaves_a_message_that_sns_takes() -> None:
+    account = f"(user {chr(1) * 60_000!r} at db.example.com:5432)"
+
+    message = made(Finding(NEEDS_A_PERSON, NONE, f"refused: {account}", account))
+
+    # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+    assert len(json.dumps({"default": json.dumps(message["Body"]), "email": message["Email"]})) < 262_144
