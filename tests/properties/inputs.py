@@ -126,10 +126,10 @@ PORTS = st.one_of(
 )
 NAMES = st.one_of(around("app"), st.just("app" * 20_000), st.just("app\0"), st.just("_clone"))
 _TEXTS = {"username": NAMES, "host": HOSTS, "dbname": texts(), "replicaSet": texts(), "masterarn": texts()}
-_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:admin-AbCdEf"
+ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:admin-AbCdEf"
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     **_TEXTS,
-    "masterarn": st.one_of(texts(), st.just(_ARN)),
+    "masterarn": st.one_of(texts(), st.just(ARN)),
     "engine": st.one_of(st.sampled_from([*ENGINES, "oracle", "sqlserver-ee", "Postgres", "POSTGRES", ""]), texts()),
     "port": PORTS,
     "ssl": st.one_of(st.booleans(), st.sampled_from(("true", "false", "True", "no", "", 0, 1))),

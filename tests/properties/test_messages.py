@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -11,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotation import errors
-from rotation.alert import alert
 from rotation.model import STEPS, Credentials, Request
 from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED, Failure, Finding
 from rotation.redaction import conceal, forget, redacted
 from rotation.report import previous_of, verdict, words
-from tests.properties.inputs import MARK, NAMES, PASSWORDS, around, leaked, texts
+from tests.properties.inputs import NAMES, PASSWORDS, leaked, texts
 from tests.unit.test_model import EVENT
 from tests.unit.test_redaction import PROGRAMS
 
