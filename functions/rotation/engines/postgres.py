@@ -8,12 +8,10 @@ from dataclasses import replace
 
 import pg8000.native as pg
 from pg8000.core import Context
-from scramp import ScramException
-from scramp.utils import saslprep
 
 from rotation.engines import postgres_roles
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT, Engine
-from rotation.engines.postgres_verifiers import password_verifier
+from rotation.engines.postgres_verifiers import password_verifier, prepared
 from rotation.errors import (
     InvalidSecretError,
     LoginRefusedError,
@@ -105,7 +103,7 @@ def _login_to_change(login: Credentials, target: Credentials) -> Iterator[pg.Con
 
 def _set_password(connection: pg.Connection, target: Credentials) -> None:
     [[kind]] = connection.run(_KIND) or [["scram-sha-256"]]
-    verifier = pg.literal(password_verifier(kind, target, _prepared(target.password)))
+    verifier = pg.literal(password_verifier(kind, target, prepared(target.password)))
     try:
         connection.run(f"ALTER ROLE {pg.identifier(target.username)} PASSWORD {verifier}")
     except pg.DatabaseError as error:
@@ -177,15 +175,7 @@ class _Connection(pg.Connection):  # type: ignore[misc]  # pg8000 has no types
         self.user = self.password = b"*"
         super().handle_AUTHENTICATION_REQUEST(data, context)
         self.user, self.password = user, password
-        self.auth.password = _prepared(password.decode())
-
-
-def _prepared(password: str) -> bytes:
-    """SASLprep as PostgreSQL does it: where the RFC refuses a password, or nothing is left of it, its bytes count."""
-    try:
-        return (saslprep(password) or password).encode()
-    except ScramException:
-        return password.encode()
+        self.auth.password = prepared(password.decode())
 
 
 @contextmanager
