@@ -46,7 +46,7 @@ test: setup
 demo: setup
 	python -m rotatorctl.local.demo
 
-# One fault at every call of a rotation, for every engine with every strategy. More than half an hour on two cores.
+# Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour or more on two cores.
 faults: setup
 	PYTHONPATH=functions:. python -m tests.faults.report
 
