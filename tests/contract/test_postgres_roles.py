@@ -274,6 +274,12 @@ def test_a_table_to_read_from_that_does_not_exist_is_named(pair: Pair) -> None:
         ENGINE.verify(pair.app, ["public.no table"])
 
 
+@pytest.mark.parametrize("name", ["shop.public.orders", "a.b.c.d", "pg_catalog.pg_class_oid_index"])
+def test_what_is_no_name_of_a_table_to_read_from_is_the_secrets_fault(pair: Pair, name: str) -> None:
+    with pytest.raises(InvalidSecretError, match=name.rpartition(".")[2]):
+        ENGINE.verify(pair.app, [name])
+
+
 def test_a_name_to_read_from_is_only_a_name(pair: Pair) -> None:
     with pytest.raises(InvalidSecretError, match="does not exist"):
         ENGINE.verify(pair.app, [f"{pair.table};DROP TABLE {pair.table}"])

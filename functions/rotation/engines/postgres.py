@@ -31,6 +31,10 @@ _ERRORS: dict[str, type[RotationError]] = {
     "3F000": InvalidSecretError,
     "42P01": InvalidSecretError,
     "42704": InvalidSecretError,
+    # What is named in `reads` is no table: it has a name of three parts or more, or is an index.
+    "0A000": InvalidSecretError,
+    "42601": InvalidSecretError,
+    "42809": InvalidSecretError,
     "42501": RightsDifferError,
     # A setting, or a password that the server judges.
     "22023": InvalidSecretError,
