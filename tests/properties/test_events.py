@@ -27,7 +27,7 @@ CALL = json.loads((ROOT / "events/secrets_manager/create_secret.json").read_text
 ENDED = json.loads((ROOT / "events/eventbridge/execution_aborted.json").read_text())
 # Beside what is no text: identifiers of nothing, and some that no log, name or address takes.
 IDENTIFIERS = st.one_of(texts(), st.sampled_from(("\ud83e", "x" * 70_000, "a\0b", "arn:aws:secretsmanager:::secret:")))
-ANYTHING = st.one_of(WRONG, STRUCTURES, IDENTIFIERS)
+ANYTHING = st.one_of(WRONG, STRUCTURES)
 
 
 @dataclass
@@ -80,14 +80,14 @@ def _lost(function_arn: str, event: dict[str, str]) -> None:
 def changed(draw: st.DrawFn, event: dict[str, Any], paths: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     """The event with one or two of these places missing, or with anything in them."""
     found = copy.deepcopy(event)
-    for path in draw(st.permutations(paths))[: draw(st.integers(1, 2))]:
+    for path in draw(st.permutations(paths))[: draw(st.sampled_from((1, 1, 1, 2)))]:
         inner: Any = found
         for key in path[:-1]:
             inner = inner[key] if isinstance(inner, dict) and key in inner else {}
         if draw(st.booleans()) and isinstance(inner, dict):
             inner.pop(path[-1], None)
         elif isinstance(inner, dict):
-            inner[path[-1]] = draw(ANYTHING)
+            inner[path[-1]] = draw(IDENTIFIERS if draw(st.booleans()) else ANYTHING)
     return found
 
 
@@ -99,7 +99,7 @@ CALLS = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(CALLS)
 def test_a_call_that_is_not_secrets_managers_starts_nothing(machine: Machine, event: Any) -> None:
     begun = Begun(machine)
@@ -131,7 +131,7 @@ def states(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return draw(st.sampled_from(STATES)), draw(changed(event, paths))
 
 
-@settings(max_examples=300)
+@settings(max_examples=500)
 @given(states())
 def test_an_event_that_is_not_the_state_machines_is_refused_by_name(
     machine: Machine, state: tuple[str, dict[str, Any]]

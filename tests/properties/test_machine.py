@@ -95,7 +95,7 @@ def left(secret: RotatedSecret) -> Iterator[str]:
 def test_whatever_the_secret_is_it_is_rotated_or_all_is_as_it_was_and_told(
     machine: Machine, postgres: World, log: io.StringIO
 ) -> None:
-    @settings(max_examples=25)
+    @settings(max_examples=20)
     @given(st.data())
     def holds(data: st.DataObject) -> None:
         found = data.draw(drawn(postgres))

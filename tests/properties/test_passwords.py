@@ -1,18 +1,26 @@
 """What this rotator makes up itself, under every allowed combination of tags, is what they ask for and logs in."""
 
 import base64
+import hashlib
+import hmac
+import re
 import string
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
+import pg8000.native as pg
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotation.engines.base import Engine
+from rotation.engines.postgres_verifiers import prepared
 from rotation.passwords import CHARACTER_SETS
 from rotation.settings import Settings
-from tests.contract.worlds import World
+from tests.contract.worlds import PostgresWorld, World
+from tests.properties.inputs import ODD_PASSWORDS
 
 # What AWS's own rotation functions leave out, and what needs quoting nearly everywhere.
 NEVER = set("/@\"'\\: `") | set(string.whitespace)
@@ -68,6 +76,25 @@ VALUES = st.one_of(
     ),
     st.sampled_from(("uuid", "hmac-sha256")).map(lambda generator: {"rotation:generator": generator}),
 )
+
+
+@pytest.mark.xdist_group("postgres")
+def test_of_any_password_postgresql_stores_what_this_rotator_would_send(start: Callable[[str], World]) -> None:
+    server = cast(PostgresWorld, start("postgres"))
+    user = server.user()
+
+    @settings(max_examples=300)
+    @given(ODD_PASSWORDS)
+    def holds(password: str) -> None:
+        asker.run(f"ALTER ROLE {pg.identifier(user.username)} PASSWORD {pg.literal(password)}")
+        [[stored]] = asker.run("SELECT rolpassword FROM pg_authid WHERE rolname = :name", name=user.username)
+        [(salt, key)] = re.findall(r"SCRAM-SHA-256\$4096:(.+)\$(.+):.+", stored)
+        salted = hashlib.pbkdf2_hmac("sha256", prepared(password), base64.b64decode(salt), 4096)
+        assert base64.b64decode(key) == hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+
+    with server.server.admin() as asker:
+        asker.run("SET log_statement = 'none'")
+        holds()
 
 
 def test_every_server_takes_what_is_made_and_lets_in_with_it(world: World, engine: Engine) -> None:

@@ -30,7 +30,7 @@ def nothing_concealed() -> Iterator[None]:
     forget()
 
 
-@settings(max_examples=700)
+@settings(max_examples=500)
 @given(GOOD_ONES.flatmap(lambda good: st.one_of(secrets_of(good), secrets_of(good), texts_of(good))), TAGS)
 def test_a_secret_is_taken_whole_or_refused_without_a_word_of_its_values(value: str, tags: dict[str, str]) -> None:
     forget()
@@ -43,7 +43,7 @@ def test_a_secret_is_taken_whole_or_refused_without_a_word_of_its_values(value: 
         assert MARK not in said
         return
 
-    assert MARK not in f"{secret!r} {redacted(str(secret.credentials))}"
+    assert MARK not in f"{secret!r} {secret.credentials}"
     following = Secret.parse(next_value, tags, ENGINES)
     assert following.credentials.same_server(secret.credentials)
     key = tags.get("rotation:key") or "password"
