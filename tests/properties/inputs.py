@@ -81,6 +81,7 @@ HOSTS = st.one_of(
     st.sampled_from(_HOSTS),
     texts(),
     texts(4).map(lambda text: "::1%" + text),
+    st.integers(1, 300).map(lambda length: "::1%" + "a" * length),
     st.text(alphabet="a1.-_:,%[]", min_size=1, max_size=80),
 )
 PORTS = st.one_of(

@@ -1,6 +1,9 @@
 """A secret's value and tags, whatever they are: taken or refused by name, and neither quoted nor lost."""
 
+import json
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from rotation.secret import Secret
 from rotation.settings import Settings
 from rotation.strategies.alternating_users import AlternatingUsers
 from rotation.strategies.single_user import SingleUser
-from tests.properties.inputs import MARK, PASSWORDS, TAGS, secrets_of, texts_of
+from tests.properties.inputs import HOSTS, MARK, PASSWORDS, TAGS, secrets_of, texts_of
 
 GOOD: dict[str, Any] = {"host": "127.0.0.1", "port": 5432, "username": "app", "password": f"old-{MARK}"}
 
@@ -51,6 +54,21 @@ def test_a_secret_is_taken_whole_or_refused_without_a_word_of_its_values(value: 
     assert {name: each for name, each in secret.fields.items() if name not in changed} == {
         name: each for name, each in following.fields.items() if name not in changed
     }
+
+
+@settings(max_examples=500)
+@given(st.sampled_from([*ENGINES]), HOSTS)
+def test_a_host_is_refused_or_one_that_can_be_looked_up(engine: str, host: str) -> None:
+    try:
+        found = Secret.parse(json.dumps(GOOD | {"engine": engine, "host": host}), {}, ENGINES).credentials
+    except InvalidSecretError as error:
+        assert str(error).startswith(
+            ("the secret's key 'host' ", "the secret's key 'port' ", "the secret's JSON needs")
+        )
+        return
+    for name in found.host.split(","):
+        with suppress(OSError):
+            socket.getaddrinfo(name, None, flags=socket.AI_NUMERICHOST)
 
 
 @settings(max_examples=500)
