@@ -46,9 +46,9 @@ class Gate:
         return called
 
 
-def stop_after_the_change(world: World) -> str:
-    """Start a rotation, stop its execution in the console once the password has changed; returns the execution."""
-    gate = Gate(world, "SetSecret")
+def stop_after(world: World, state: str) -> str:
+    """Start a rotation, stop its execution in the console once this state's work is done; returns the execution."""
+    gate = Gate(world, state)
     with ThreadPoolExecutor() as pool:
         rotation = pool.submit(world.rotate)
         gate.reached.wait(20)
@@ -61,7 +61,7 @@ def stop_after_the_change(world: World) -> str:
 
 
 def test_a_stop_in_the_console_is_rolled_back_and_told_once_though_two_paths_see_it(world: World) -> None:
-    stop_after_the_change(world)
+    stop_after(world, "SetSecret")
 
     assert world.logs_in(world.old)
     assert world.outcomes() == ["ABORTED", "rolled back"]
@@ -73,14 +73,7 @@ def test_a_stop_in_the_console_is_rolled_back_and_told_once_though_two_paths_see
 
 def test_a_stop_after_the_rollback_does_not_make_a_restored_credential_untouched(world: World) -> None:
     break_state(world, "TestSecret", failing("LoginRefusedError"))
-    gate = Gate(world, "RollBack")
-    with ThreadPoolExecutor() as pool:
-        rotation = pool.submit(world.rotate)
-        gate.reached.wait(20)
-        arn = str(world.machine.executions()[0]["executionArn"])
-        world.machine.stepfunctions.stop_execution(executionArn=arn)
-        gate.opened.set()
-        assert rotation.result() == "RotationFailed"
+    stop_after(world, "RollBack")
 
     assert world.logs_in(world.old)
     assert world.outcomes() == ["ABORTED", "rolled back"]
@@ -88,7 +81,7 @@ def test_a_stop_after_the_rollback_does_not_make_a_restored_credential_untouched
 
 
 def test_the_attempt_after_a_stop_rotates_and_says_recovered(world: World) -> None:
-    stop_after_the_change(world)
+    stop_after(world, "SetSecret")
     world.subjects()
 
     assert world.retry() == "RotationSucceeded"
