@@ -105,7 +105,8 @@ class Trial:
 
 def _key(execution: dict[str, Any]) -> str:
     """What people are told of an execution's report; nothing if there is none."""
-    cause = json.loads(execution.get("cause") or "{}") if execution.get("cause", "").startswith("{") else {}
+    text = execution.get("cause", "")
+    cause = json.loads(text) if text.startswith("{") else {}
     return str(cause.get("Report", cause).get("Key", ""))
 
 

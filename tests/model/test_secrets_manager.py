@@ -477,6 +477,16 @@ def test_reads_can_lag_behind_a_write(model: SecretsManager) -> None:
     assert [current(model), list(stages(model)), current(model)] == [A, [A], B]
 
 
+def test_one_callers_next_read_alone_can_be_an_old_one(model: SecretsManager) -> None:
+    """The same rule, for one reader."""
+    put(model, B)
+    model.age_next_read("app", "SetSecret")
+
+    read = [model.get_secret_value(SecretId="app", caller=each)["VersionId"] for each in ("other", *["SetSecret"] * 2)]
+
+    assert read == [B, A, B]
+
+
 # A rotation
 
 

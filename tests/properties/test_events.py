@@ -12,10 +12,11 @@ import rotate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotation import errors, runtime
+from rotation import errors
 from rotation.errors import RotationError
 from rotation.report import NOTHING_TOLD
 from rotatorctl.local.secrets_manager import FunctionError
+from tests.function_log import logged_to
 from tests.properties.inputs import STRUCTURES, WRONG, texts
 from tests.workflow.conftest import create_secret
 from tests.workflow.machine import FUNCTION_ARN, ROOT, STATES, Context, Machine
@@ -58,18 +59,15 @@ class Begun:
     def refusing(self) -> Iterator[None]:
         """What happens in the block is done, or refused in the words of ours: then nothing has changed."""
         before = self.kept()
-        [handler] = runtime.logger.handlers
-        stream = handler.setStream(self.log)  # type: ignore[attr-defined]  # a handler of a stream
         try:
-            yield
+            with logged_to(self.log):
+                yield
         except RotationError as error:
             assert type(error) in vars(errors).values()
             assert self.kept() == before
             assert KEPT not in f"{error}"
             assert self.rotation_token not in f"{error}{self.log.getvalue()}"
             _ = str(error).encode()
-        finally:
-            handler.setStream(stream)  # type: ignore[attr-defined]
         assert KEPT not in self.log.getvalue()
 
 
@@ -120,7 +118,7 @@ def test_a_call_that_is_not_secrets_managers_starts_nothing(machine: Machine, ev
 @st.composite
 def states(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """One function of the state machine and an event that is nearly its own."""
-    event = {
+    event: dict[str, Any] = {
         "Request": {"Mode": "Rotate", "SecretId": "", "ClientRequestToken": "", "Attempt": 1, "Previous": NOTHING_TOLD}
         | {"Execution": "arn:aws:states:eu-central-1:123456789012:execution:rotation:x"},
         "Completed": {"State": "none", "CurrentVersionId": "none"},
@@ -128,7 +126,7 @@ def states(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
         "RetryCount": 0,
         "RotationToken": "",
     }
-    inner = [(part, key) for part in ("Request", "Completed", "Failure") for key in event[part]]  # type: ignore[attr-defined]
+    inner = [(part, key) for part in ("Request", "Completed", "Failure") for key in event[part]]
     previous = [("Request", "Previous", key) for key in ("Told", "RolledBack", "Alert")]
     paths = [(key,) for key in event] + inner + previous
     return draw(st.sampled_from(STATES)), draw(changed(event, paths))

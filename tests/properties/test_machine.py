@@ -11,9 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rotation import errors, runtime
+from rotation import errors
 from rotation.model import Credentials
 from tests.contract.worlds import World
+from tests.function_log import logged_to
 from tests.properties.inputs import ARN, HOSTS, MARK, PASSWORDS, TAGS, around, secrets_of, texts, texts_of
 from tests.properties.users import users
 from tests.workflow.conftest import RotatedSecret, create_secret
@@ -35,12 +36,8 @@ def postgres(start: Callable[[str], World], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    [handler] = runtime.logger.handlers
-    assert hasattr(handler, "setStream")
-    stream = io.StringIO()
-    before = handler.setStream(stream)
-    yield stream
-    handler.setStream(before)
+    with logged_to(io.StringIO()) as log:
+        yield log
 
 
 @dataclass

@@ -13,6 +13,7 @@ from rotation.errors import InvalidEventError, LoginRefusedError
 from rotation.redaction import conceal
 from rotation.rotation import Rotation
 from rotation.runtime import boundary, lambda_handler, rotate_handler
+from tests.function_log import logged_to
 from tests.unit.test_model import EVENT
 
 PASSWORD = "Zk3-vQ9_xT7.bN2~mP5"
@@ -21,12 +22,8 @@ PASSWORD = "Zk3-vQ9_xT7.bN2~mP5"
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """What the functions log."""
-    [handler] = runtime.logger.handlers
-    assert hasattr(handler, "setStream")
-    stream = io.StringIO()
-    before = handler.setStream(stream)
-    yield stream
-    handler.setStream(before)
+    with logged_to(io.StringIO()) as log:
+        yield log
 
 
 class DriverError(Exception):

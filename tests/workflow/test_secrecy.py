@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 import pg8000.native as pg
 import pytest
 
-from rotation import runtime, secret_store
+from rotation import secret_store
 from rotation.call import Call
 from rotation.engines import ENGINES
 from rotation.engines.postgres import _Connection
@@ -27,6 +27,7 @@ from rotation.rotation import Rotation
 from rotation.secret import Secret
 from rotation.secret_store import SecretStore
 from rotation.strategies.base import Known
+from tests.function_log import logged_to
 from tests.workflow.conftest import World
 from tests.workflow.machine import Handler
 from tests.workflow.test_failures import break_state, failing
@@ -119,10 +120,7 @@ def watched(world: World, capfd: pytest.CaptureFixture[str], caplog: pytest.LogC
     world.machine.secrets_manager.put_secret_value(SecretId=world.arn, SecretString=value)
     world = replace(world, old=OLD)
 
-    [handler] = runtime.logger.handlers
-    assert hasattr(handler, "setStream")
-    log, errors = io.StringIO(), []
-    before = handler.setStream(log)
+    errors = []
 
     def listening(handler: Handler) -> Handler:
         def called(event: Any, context: Any) -> Any:
@@ -136,8 +134,8 @@ def watched(world: World, capfd: pytest.CaptureFixture[str], caplog: pytest.LogC
 
     for state in world.machine.handlers:
         break_state(world, state, listening)
-    yield Watched(world, log, errors, lambda: "\n".join([*capfd.readouterr(), caplog.text]))
-    handler.setStream(before)
+    with logged_to(io.StringIO()) as log:
+        yield Watched(world, log, errors, lambda: "\n".join([*capfd.readouterr(), caplog.text]))
 
 
 def quoting(password: str) -> str:
