@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from rotation.model import Credentials
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.mongo_server import DATABASE, PYTHON, MongoServer
 from rotatorctl.local.servers import HOST
+from tests.contract.full import PLACES, all_taken
 from tests.contract.rights import mongo_commands
 
 # One line for each log-in, and one for its answer: to start Python and PyMongo takes longer than all the rest.
@@ -59,7 +60,9 @@ class MongoWorld:
         certificate = authority.server_certificate(expired=expired)
         with (
             TemporaryDirectory() as folder,
-            MongoServer.started(tls=tls, authority=authority, certificate=certificate, max_connections=30) as server,
+            MongoServer.started(
+                tls=tls, authority=authority, certificate=certificate, max_connections=PLACES
+            ) as server,
             subprocess.Popen(
                 [PYTHON, "-c", CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             ) as client,
@@ -147,16 +150,16 @@ class MongoWorld:
         with self.server.connection(credentials.username, credentials.password, credentials.dbname) as client:
             yield lambda: client.admin.command("ping")
 
+    def full(self) -> AbstractContextManager[None]:
+        return all_taken(PLACES, self._connected, ConnectionError, ssl.SSLEOFError)
+
     @contextmanager
-    def full(self) -> Iterator[None]:
+    def _connected(self) -> Iterator[None]:
         context = ssl.create_default_context(cadata=self.ca_pem)
-        with ExitStack() as taken:
-            try:
-                while True:
-                    plain = taken.enter_context(socket.create_connection((HOST, self.port), 5))
-                    taken.enter_context(context.wrap_socket(plain, server_hostname=HOST))
-            except (ConnectionError, ssl.SSLEOFError):
-                pass
+        with (
+            socket.create_connection((HOST, self.port), 5) as plain,
+            context.wrap_socket(plain, server_hostname=HOST),
+        ):
             yield
 
     @contextmanager

@@ -4,7 +4,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +17,11 @@ from rotation.model import Credentials
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.mariadb import MariaDB
 from rotatorctl.local.servers import HOST
+from tests.contract.full import PLACES, all_taken
 from tests.contract.rights import least_rights
 
 LONGEST_NAME = 128
-TOO_MANY_CONNECTIONS, LOCKED = 1040, 4151
+LOCKED = 4151
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class MySQLWorld:
         certificate = authority.server_certificate(expired=expired)
         with (
             TemporaryDirectory() as folder,
-            MariaDB.started(tls=tls, authority=authority, certificate=certificate, max_connections=10) as server,
+            MariaDB.started(tls=tls, authority=authority, certificate=certificate, max_connections=PLACES) as server,
         ):
             ca_file = Path(folder, "ca.pem")
             ca_file.write_text(server.ca_pem)
@@ -125,12 +126,9 @@ class MySQLWorld:
     def full(self) -> Iterator[None]:
         """Every connection that is not kept for administrators is taken."""
         taker = self.user()
-        with ExitStack() as taken:
-            try:
-                while True:
-                    taken.enter_context(self.server.connection(taker.username, taker.password))
-            except pymysql.OperationalError as error:
-                assert error.args[0] == TOO_MANY_CONNECTIONS, error
+        with all_taken(
+            PLACES, lambda: self.server.connection(taker.username, taker.password), pymysql.OperationalError
+        ):
             yield
 
     def sql(self, *statements: str) -> Any:

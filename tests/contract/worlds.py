@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from rotation.model import Credentials
 from rotatorctl.local import postgresql, servers
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.postgresql import PostgreSQL
+from tests.contract.full import PLACES, all_taken
 from tests.contract.mongo_world import MongoWorld
 from tests.contract.mysql_world import MySQLWorld
 from tests.contract.redis_world import RedisWorld
@@ -112,7 +113,7 @@ class PostgresWorld:
         certificate = authority.server_certificate(expired=expired, names=names)
         with (
             TemporaryDirectory() as folder,
-            PostgreSQL.started(tls=tls, authority=authority, certificate=certificate, max_connections=10) as server,
+            PostgreSQL.started(tls=tls, authority=authority, certificate=certificate, max_connections=PLACES) as server,
         ):
             ca_file = Path(folder, "ca.pem")
             ca_file.write_text(server.ca_pem)
@@ -188,12 +189,10 @@ class PostgresWorld:
     def full(self) -> Iterator[None]:
         """Every connection that is not kept for superusers is taken."""
         taker = self.user()
-        with ExitStack() as taken:
-            try:
-                while True:
-                    taken.enter_context(self.server.connection(taker.username, taker.password))
-            except pg.DatabaseError as error:
-                assert error.args[0]["C"] == "53300", error
+        [[kept]] = self.sql("SHOW superuser_reserved_connections")
+        with all_taken(
+            PLACES - int(kept), lambda: self.server.connection(taker.username, taker.password), pg.DatabaseError
+        ):
             yield
 
     def sql(self, *statements: str) -> Any:

@@ -1,0 +1,28 @@
+"""A server whose places for clients are all taken."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+
+# How many clients each of the servers takes.
+PLACES = 30
+PATIENCE = 10
+
+
+@contextmanager
+def all_taken(
+    places: int, connected: Callable[[], AbstractContextManager[object]], *refusals: type[Exception]
+) -> Iterator[None]:
+    """While the block lasts, clients of this test hold every place.
+
+    A client that has just ended may still hold one: a refusal alone does not say that the server is full for good.
+    """
+    deadline = time.monotonic() + PATIENCE
+    with ExitStack() as taken:
+        held = 0
+        while held < places:
+            assert time.monotonic() < deadline, f"{held} of {places} places within {PATIENCE} s"
+            with suppress(*refusals):
+                taken.enter_context(connected())
+                held += 1
+        yield
