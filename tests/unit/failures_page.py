@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -90,18 +91,22 @@ _WORKING = Finding(
     working_version=TOKEN,
 )
 _NOBODY = Finding(NEEDS_A_PERSON, NONE, "SetSecret was refused with every one that may be live", _ACCOUNT)
+_TAKEN_AWAY = Failure("FinishSecret", "StageConflictError", f"version {TOKEN} is not labelled AWSPENDING")
 _NOT_TRIED = Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {_DENIED.reason}")
 
 EXAMPLES: dict[str, Callable[[], str]] = {
     "untouched": lambda: mail(_example(Finding(UNTOUCHED, account=_ACCOUNT), _NO_ANSWER)),
     "rejected": lambda: mail(_example(Finding(UNTOUCHED, account=_ACCOUNT, pending_removed=True), _REJECTED)),
+    "cancelled": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT, abandoned=True), _TAKEN_AWAY)),
     "rolled-back": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED)),
     "rolled-back-json": lambda: _body(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED)),
     "last-attempt": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, 4, rolled_back=2)),
     "recovered": lambda: mail(_example(Finding(ROTATED, AWSCURRENT), Failure(), 2, rolled_back=1)),
     "action-another-works": lambda: mail(_example(_WORKING, _THROTTLED)),
     "action-none-works": lambda: mail(_example(_NOBODY, _REFUSED)),
+    "action-cancelled": lambda: mail(_example(replace(_NOBODY, abandoned=True), _REFUSED)),
     "check": lambda: mail(_example(_NOT_TRIED, _DENIED)),
+    "check-after-a-change": lambda: mail(_example(_NOT_TRIED, _DENIED, 2)),
 }
 
 

@@ -98,3 +98,17 @@ def test_what_was_forgotten_is_not_taken_out() -> None:
     forget()
 
     assert redacted("secret") == "secret"
+
+
+def test_a_value_that_another_one_contains_leaves_nothing_of_it() -> None:
+    conceal("pass")
+    conceal("password-of-the-admin")
+
+    assert redacted("tried password-of-the-admin and pass") == "tried [redacted] and [redacted]"
+
+
+def test_a_value_shorter_than_four_characters_garbles_no_text() -> None:
+    conceal("abc")
+    conceal("four")
+
+    assert redacted("abc, four") == "abc, [redacted]"

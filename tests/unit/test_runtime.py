@@ -4,6 +4,7 @@ import io
 import json
 import traceback
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,13 +92,37 @@ def test_no_log_line_carries_a_value_wherever_it_stands_in_it(log: io.StringIO) 
 
 
 def test_each_line_names_secret_and_version_and_the_last_one_what_was_done(log: io.StringIO) -> None:
-    lambda_handler(lambda rotation: {"State": "SetSecret"})(EVENT, None)
+    lambda_handler(lambda rotation: {"State": "SetSecret"})(EVENT, SimpleNamespace(aws_request_id="request-1"))
 
     entries = [json.loads(line) for line in log.getvalue().splitlines()]
     assert {entry["secret"] for entry in entries} == {"prod/orders/database"}
     assert {entry["version"] for entry in entries} == {EVENT["Request"]["ClientRequestToken"]}
+    assert {entry["execution"] for entry in entries} == {EVENT["Request"]["Execution"]}
+    assert (entries[0]["message"], entries[0]["function_request_id"]) == ("started", "request-1")
     assert (entries[-1]["message"], entries[-1]["verdict"]) == ("done", "SetSecret")
     assert EVENT["RotationToken"] not in log.getvalue()
+
+
+def test_a_report_is_logged_with_its_outcome_and_its_warnings(log: io.StringIO) -> None:
+    lambda_handler(lambda rotation: {"Report": {"Outcome": "rolled back"}, "Warnings": ["no AWSPREVIOUS"]})(EVENT, None)
+
+    entries = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(entry["level"], entry["message"]) for entry in entries[1:]] == [
+        ("WARNING", "no AWSPREVIOUS"),
+        ("INFO", "done"),
+    ]
+    assert entries[-1]["verdict"] == "rolled back"
+
+
+def test_the_lines_of_rotate_name_step_secret_and_version(log: io.StringIO) -> None:
+    event = {"Step": "createSecret", "SecretId": "prod/orders", "ClientRequestToken": "version-1"}
+    contexts: list[object] = []
+
+    rotate_handler(lambda event, context: contexts.append(context))(event, "its context")
+
+    entry = json.loads(log.getvalue())
+    assert (entry["message"], entry["step"], entry["secret"], entry["version"]) == ("done", *event.values())
+    assert contexts == ["its context"]
 
 
 def test_a_steps_error_does_not_quote_the_rotation_token() -> None:

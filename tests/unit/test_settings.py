@@ -38,6 +38,14 @@ def test_a_generator_makes_keys_of_as_many_bytes() -> None:
     forget()
 
 
+@pytest.mark.parametrize(("generator", "least", "most"), [("password", 8, 128), ("base64", 16, 256), ("hex", 16, 256)])
+def test_the_shortest_and_the_longest_length_are_taken(generator: str, least: int, most: int) -> None:
+    for length in (least, most):
+        Settings.of({"rotation:generator": generator, "rotation:length": str(length)})
+    for length in (least - 1, most + 1):
+        assert f"it may be a number from {least} to {most}" in refusal(generator=generator, length=str(length))
+
+
 def test_reads_are_separated_by_spaces() -> None:
     assert Settings.of({"rotation:reads": "public.orders  items"}).reads == ("public.orders", "items")
 
