@@ -12,7 +12,7 @@ SOURCES := $(wildcard functions rotatorctl tests)
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: setup check test demo faults lock clean
+.PHONY: setup check test demo faults mutants lock clean
 
 setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
 
@@ -24,6 +24,9 @@ setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
 
 .venv-mongo/.installed: requirements/mongo.txt
 	$(call install,.venv-mongo,$<)
+
+.venv-mutants/.installed: requirements/mutants.txt
+	$(call install,.venv-mutants,$<)
 
 define install
 	@test -n '$(PYTHON)' || { echo 'Python 3.13 is needed: no python3.13 on PATH or under ~/.pyenv/versions' >&2; exit 1; }
@@ -46,9 +49,13 @@ test: setup
 demo: setup
 	python -m rotatorctl.local.demo
 
-# Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour or more on two cores.
+# Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour on two cores.
 faults: setup
 	PYTHONPATH=functions:. python -m tests.faults.report
+
+# Changes of the functions' code that no test sees: make mutants, make mutants MODULES="secret settings", make mutants MODULES=--unit.
+mutants: setup .venv-mutants/.installed
+	PYTHONPATH=functions:. python -m tests.mutants.run $(MODULES)
 
 # The functions' lock first: the next ones are resolved so that they agree with it.
 lock: .venv/.installed
@@ -56,6 +63,7 @@ lock: .venv/.installed
 	$(LOCK) $(UPGRADE) -o requirements/dev.txt requirements/dev.in
 	$(LOCK) $(UPGRADE) -o requirements/emulator.txt requirements/emulator.in
 	$(LOCK) $(UPGRADE) -o requirements/mongo.txt requirements/mongo.in
+	$(LOCK) $(UPGRADE) -o requirements/mutants.txt requirements/mutants.in
 
 clean:
-	rm -rf .venv .venv-emulator .venv-mongo .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-emulator .venv-mongo .venv-mutants .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

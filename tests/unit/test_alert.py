@@ -164,6 +164,40 @@ def test_a_subject_is_what_sns_takes(finding: Finding, name: str) -> None:
     assert all(" " <= character <= "~" for character in subject)
 
 
+def test_a_subject_keeps_what_fits_and_shows_what_sns_does_not_take() -> None:
+    headline = "Rotation failed, nothing changed: "
+    subjects = {
+        name: made(
+            FINDINGS["untouched"], secret_id=f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}-a1B2c3"
+        )["Subject"]
+        for name in ("größe ~", "n" * (99 - len(headline)), "n" * (100 - len(headline)))
+    }
+
+    assert list(subjects.values()) == [
+        f"{headline}gr??e ~",
+        headline + "n" * (99 - len(headline)),
+        headline + "n" * (96 - len(headline)) + "...",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "attempt", "severity", "affected"),
+    [
+        ("CreateSecret", 1, "warning", "no, nothing had been changed"),
+        ("CreateSecret", 2, "critical", "unknown"),
+        ("SetSecret", 1, "critical", "unknown"),
+    ],
+)
+def test_a_check_is_critical_as_soon_as_something_may_have_changed(
+    step: str, attempt: int, severity: str, affected: str
+) -> None:
+    request = dataclasses.replace(REQUEST, attempt=attempt)
+
+    body = alert(request, FINDINGS["could not look"], dataclasses.replace(FAILURE, step=step), 0)["Body"]
+
+    assert (body["severity"], body["applicationsAffected"]) == (severity, affected)
+
+
 def test_an_alert_id_is_new_for_every_attempt_and_outcome_and_the_same_for_the_same() -> None:
     ids = {
         made(finding, attempt=attempt)["Body"]["alertId"]

@@ -9,27 +9,32 @@ import pytest
 from rotation.passwords import CHARACTER_SETS, new_key, new_password
 from rotation.redaction import forget, redacted
 
-SAMPLE = [new_password(32, "url-safe") for _ in range(2_000)]
-forget()
 ALPHABET = set(string.ascii_letters + string.digits + "-_.~")
 
 
-def test_a_password_has_32_characters_that_need_no_quoting_anywhere() -> None:
-    assert {len(password) for password in SAMPLE} == {32}
-    assert set("".join(SAMPLE)) == ALPHABET
+@pytest.fixture(scope="module")
+def sample() -> list[str]:
+    made = [new_password(32, "url-safe") for _ in range(2_000)]
+    forget()
+    return made
 
 
-def test_a_password_has_every_kind_of_character_and_begins_with_a_letter() -> None:
-    for password in SAMPLE:
+def test_a_password_has_32_characters_that_need_no_quoting_anywhere(sample: list[str]) -> None:
+    assert {len(password) for password in sample} == {32}
+    assert set("".join(sample)) == ALPHABET
+
+
+def test_a_password_has_every_kind_of_character_and_begins_with_a_letter(sample: list[str]) -> None:
+    for password in sample:
         assert password[0] in string.ascii_letters
         for kind in (string.ascii_lowercase, string.ascii_uppercase, string.digits, "-_.~"):
             assert set(password) & set(kind)
 
 
-def test_passwords_never_repeat_and_no_character_is_preferred() -> None:
-    count = {character: sum(password.count(character, 1) for password in SAMPLE) for character in ALPHABET}
+def test_passwords_never_repeat_and_no_character_is_preferred(sample: list[str]) -> None:
+    count = {character: sum(password.count(character, 1) for password in sample) for character in ALPHABET}
 
-    assert len(set(SAMPLE)) == len(SAMPLE)
+    assert len(set(sample)) == len(sample)
     # 62,000 characters of 66 kinds: about 940 of each; the four punctuation marks come a little more often, since
     # every password has one. Six standard deviations are about 180.
     assert all(700 < each < 1_300 for each in count.values()), count
@@ -50,6 +55,12 @@ def test_a_password_has_the_length_and_the_characters_that_are_asked_for(name: s
         assert all(set(password) & set(kind) for kind in CHARACTER_SETS[name])
         # What AWS's own rotation functions leave out, because connection strings and shells trip over it.
         assert not set(password) & set("/@\"'\\: `")
+
+
+def test_a_password_of_punctuation_has_every_mark_that_connection_strings_take() -> None:
+    made = "".join(new_password(128, "punctuation") for _ in range(200))
+
+    assert set(made) == set(string.ascii_letters + string.digits + "!#$%&()*+,-.;<=>?[]^_{|}~")
 
 
 def test_keys_have_the_form_that_their_generator_names() -> None:

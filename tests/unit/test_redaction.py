@@ -66,6 +66,14 @@ def test_a_quoted_value_is_taken_out_whole_and_nothing_else(password: str, quote
 
 
 @pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if name != "hexadecimal"])
+def test_no_character_of_a_quoted_value_is_left(program: str, password: str) -> None:
+    conceal(password)
+
+    assert "A[redacted]Z" in redacted(PROGRAMS[program](f"A{password}Z"))
+
+
+@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
 @pytest.mark.parametrize("before", ["", "a", "ab", "app:"])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode], ids=["base64", "urlsafe"])
 def test_a_value_inside_base64_is_taken_out(encode: Callable[[bytes], bytes], before: str, password: str) -> None:

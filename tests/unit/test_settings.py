@@ -6,7 +6,7 @@ import pytest
 
 from rotation.errors import InvalidSecretError
 from rotation.redaction import forget
-from rotation.settings import Settings
+from rotation.settings import Settings, only_of_a_log_in
 
 
 def refusal(**tags: str) -> str:
@@ -44,6 +44,19 @@ def test_the_shortest_and_the_longest_length_are_taken(generator: str, least: in
         Settings.of({"rotation:generator": generator, "rotation:length": str(length)})
     for length in (least - 1, most + 1):
         assert f"it may be a number from {least} to {most}" in refusal(generator=generator, length=str(length))
+
+
+@pytest.mark.parametrize("value", ["on", "off", "retain"])
+def test_two_passwords_are_what_the_tag_says_and_on_without_it(value: str) -> None:
+    assert Settings.of({"rotation:two-passwords": value}).two_passwords == value
+    assert Settings.of({}).two_passwords == "on"
+
+
+def test_of_an_admin_secrets_tags_those_count_that_say_how_to_log_in() -> None:
+    log_in = {"rotation:engine": "mysql", "rotation:key": "pw", "rotation:two-passwords": "off"}
+
+    assert only_of_a_log_in({**log_in, "rotation:length": "20", "team": "payments"}) == log_in
+    assert only_of_a_log_in({"rotation:two-passwords": "perhaps"}) == {}
 
 
 def test_reads_are_separated_by_spaces() -> None:
