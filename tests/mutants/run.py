@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--unit", action="store_true")
     parser.add_argument("--sample", type=int, default=1)
     arguments = parser.parse_args()
-    begins = HELD_BY_UNIT if arguments.unit else tuple(arguments.modules) or ("",)
+    begins = tuple(arguments.modules) or (HELD_BY_UNIT if arguments.unit else ("",))
     files = [str(path.relative_to(ROOT)) for path in sorted(ROTATION.rglob("*.py"))]
     chosen = [file for file in files if Path(file).stem.startswith(begins)]
     BUILD.mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,10 @@ def test_a_length_that_makes_no_password_is_named(length: str) -> None:
 def test_a_length_or_characters_that_the_generator_does_not_take_are_named() -> None:
     assert "'rotation:length'" in refusal(generator="uuid", length="32")
     assert "'rotation:length'" in refusal(generator="base64", length="15")
-    assert "'rotation:characters'" in refusal(generator="hex", characters="alphanumeric")
+    assert refusal(generator="hex", characters="alphanumeric") == (
+        "the tag 'rotation:characters' goes with the generator 'password' alone"
+    )
+    assert refusal(strategy="both").endswith("it may be one of single-user, alternating-users")
 
 
 @pytest.mark.parametrize("name", [".", "orders.", ".orders", "public..orders"])
