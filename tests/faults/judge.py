@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rotatorctl.local.secrets_manager import SecretsManagerError
-from tests.faults.edges import AFTER, BEFORE, OUTAGE, PUBLICATION, REFUSED, ROTATE, Fault, changes_the_server
+from tests.faults.edges import (
+    AFTER,
+    BEFORE,
+    KILLED,
+    OUTAGE,
+    PUBLICATION,
+    REFUSED,
+    ROTATE,
+    TIMEOUT,
+    Fault,
+    changes_the_server,
+)
 from tests.faults.trial import NOT_STARTED, Attempt, Trial
 from tests.workflow.applications import Application
 
@@ -40,11 +51,12 @@ def judged(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
     verdict = Verdict(list(map(str, faults)), faults[-1].kind)
     logged = trial.functions.log_file.stat().st_size
     attempts = [trial.rotate()]
-    _look(trial, verdict, attempts[0], faults)
+    _look(trial, verdict, attempts[0], tuple(trial.struck))
     pending = _pending(trial.application)
     while attempts[-1].told != SUCCEEDED and len(attempts) <= len(faults):
+        before = set(trial.struck)
         attempts.append(trial.retry())
-        _look(trial, verdict, attempts[-1], faults)
+        _look(trial, verdict, attempts[-1], tuple(fault for fault in trial.struck if fault not in before))
     verdict.ends = [attempt.end for attempt in attempts]
     verdict.hold(attempts[-1].told == SUCCEEDED, "the last retry, with nothing in its way, did not rotate")
     verdict.hold(set(trial.struck) == set(faults), f"struck: {', '.join(map(str, trial.struck))}")
@@ -68,6 +80,7 @@ def _pending(application: Application) -> str:
 
 
 def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault, ...]) -> None:
+    """`faults` are those that struck in this attempt."""
     application, end = trial.application, attempt.end
     verdict.refused = max(verdict.refused, attempt.refused)
     current = application.credentials()
@@ -78,6 +91,7 @@ def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault,
     verdict.hold((current != application.first) == (end == "rotated"), f"{end!r}, but AWSCURRENT says otherwise")
     verdict.hold(attempt.told != SUCCEEDED or end == "rotated", f"{end!r}, but Secrets Manager heard of a success")
     verdict.hold(attempt.told == SUCCEEDED or end != "rotated" or of_rotate, "rotated, but called a failure")
+    verdict.hold(end == "rotated" or not any(map(_promotes, faults)), "a promotion that took effect was rolled back")
     verdict.hold(attempt.refused <= MOST_REFUSED, f"{attempt.refused} log-ins were refused")
     if end != "needs a person":
         verdict.hold(logs_in, f"{end!r}, but AWSCURRENT does not log in")
@@ -91,15 +105,25 @@ def _look_at_a_failure(
     pending = "AWSPENDING" in application.stages().get(application.token, [])
     verdict.hold(pending, "AWSPENDING was not kept for the retry")
     if attempt.end == "needs a person":
+        verdict.hold(any(fault.kind == OUTAGE for fault in faults), "a person is needed, though every service answers")
         for message in attempt.messages:
             _look_at_the_working_credential(application, verdict, json.loads(message["Message"]), logs_in)
-    elif not application.case.overlap and pending and _pending(application):
+        return
+    looked_before = any(fault.edge.where == "RollBack" for fault in faults)
+    restored = attempt.changed or looked_before
+    verdict.hold(attempt.end != "rolled back" or restored, "rolled back, but nothing had been changed")
+    if not application.case.overlap and pending and _pending(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]
         verdict.hold(
             attempt.end == "rolled back" or not attempt.changed or bool(never), "untouched, but it was changed"
         )
         works = application.server.logs_in(application.credentials("AWSPENDING"))
         verdict.hold(not works, f"{attempt.end!r}, but the pending password logs in")
+
+
+def _promotes(fault: Fault) -> bool:
+    promotion = fault.edge.where == "FinishSecret" and fault.edge.name.endswith(":UpdateSecretVersionStage")
+    return promotion and fault.kind in (AFTER, KILLED, TIMEOUT)
 
 
 def _look_at_the_working_credential(

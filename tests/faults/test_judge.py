@@ -101,3 +101,35 @@ def test_a_fault_that_never_struck_is_found(stage: Stage) -> None:
         verdict = judged(trial, (never,))
 
     assert verdict.broken == ["struck: "]
+
+
+def test_a_person_who_is_called_though_every_service_answers_is_found(trial: Trial) -> None:
+    def helpless(answer: Any) -> Any:
+        answer["Report"]["Outcome"] = "needs a person"
+        return answer
+
+    change(trial, "RollBack", helpless)
+
+    assert "a person is needed, though every service answers" in broken(trial)
+
+
+def test_a_promotion_that_took_effect_and_is_taken_back_is_found(stage: Stage) -> None:
+    def timid(answer: Any) -> Any:
+        answer["Report"]["Outcome"] = "rolled back"
+        return answer
+
+    promoted = Fault(Edge("FinishSecret", 0, 1, "secretsmanager:UpdateSecretVersionStage"), KILLED)
+    with stage.trial(CASE, promoted) as trial:
+        change(trial, "RollBack", timid)
+        verdict = judged(trial, (promoted,))
+
+    assert "a promotion that took effect was rolled back" in verdict.broken
+
+
+def test_a_function_is_killed_also_where_its_call_was_refused(stage: Stage) -> None:
+    """The read that finds no pending value yet is answered by an error."""
+    read = Fault(Edge("CreateSecret", 0, 2, "secretsmanager:GetSecretValue"), KILLED)
+    with stage.trial(CASE, read) as trial:
+        verdict = judged(trial, (read,))
+
+    assert (verdict.ends, verdict.broken) == (["untouched", "rotated"], [])

@@ -38,6 +38,7 @@ class Mutants:
         self._kept: dict[Any, Any] = {}
         self._finalizers: list[Any] = []
         self._ran: dict[tuple[str, int | str], set[int]] = defaultdict(set)
+        self._ways: dict[tuple[int, str], int] = {}
         self._seconds: dict[int, float] = {}
         self._proven: set[int] = set()
         self._kills: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
@@ -97,9 +98,14 @@ class Mutants:
             if failure := self._run(number):
                 pytest.exit(f"fails without a mutant: {self._items[number].nodeid}\n{failure}", returncode=3)
             self._seconds[number] = time.monotonic() - begun
-            for each in set(ran):
-                self._ran[each].add(number)
+            self._remember(number, frozenset(ran))
         sys.monitoring.free_tool_id(TOOL)
+
+    def _remember(self, test: int, ran: frozenset[tuple[str, int | str]]) -> None:
+        for each in ran:
+            self._ran[each].add(test)
+        for file in {file for file, _ in ran}:
+            self._ways[test, file] = hash(frozenset(place for where, place in ran if where == file))
 
     def _run(self, number: int) -> str:
         """The failure of one test, or nothing. As if more of the session came, so the session is not torn down."""
@@ -117,14 +123,26 @@ class Mutants:
         # The defaults of a function are evaluated before any test runs.
         of_lines = set().union(*(places.get(line, set()) for line in lines)) or places.get(function, set())
         ran = of_lines if function else of_module
-        here, there = self._kills[file, function], self._kills[file, ""]
-        ordered = sorted(ran, key=lambda each: (self._seconds[each] + 0.01) / (4 * here[each] + there[each] / 4 + 0.5))
         chosen, seconds = [], 0.0
-        for test in ordered:
+        for test in self._ordered(ran, file, function):
             if seconds + self._seconds[test] <= MOST_SECONDS:
                 seconds += self._seconds[test]
                 chosen.append(test)
         return chosen
+
+    def _ordered(self, tests: set[int], file: str, function: str) -> list[int]:
+        """Of those that take the same way through the module one, then the next ones: another way sees other things."""
+        here, there = self._kills[file, function], self._kills[file, ""]
+        by_cost = sorted(
+            tests, key=lambda each: (self._seconds[each] + 0.01) / (4 * here[each] + there[each] / 4 + 0.5)
+        )
+        taken: Counter[int] = Counter()
+        turns = {}
+        for test in by_cost:
+            way = self._ways[test, file]
+            turns[test] = taken[way]
+            taken[way] += 1
+        return sorted(by_cost, key=turns.__getitem__)
 
     def _try(self, mutant: dict[str, Any]) -> None:
         begun = time.monotonic()
