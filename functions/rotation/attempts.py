@@ -96,18 +96,18 @@ class Attempts:
         return self._executions.find(self._name(ROTATE, execution.attempt + 1)) is None
 
     def roll_back(self, ended: Execution, previous: Json, step: str, looked: bool) -> str:
-        """Start or join the one execution in mode RollBack of this attempt, which ended in `step`; returns its ARN.
+        """Start or join the one execution in mode RollBack of this attempt, which ended in `step`; returns its ARN."""
+        return self._executions.start(f"{ended.name}-rollback", self._undoing(ended, previous, step, looked))
 
-        `looked`: the attempt's own RollBack had begun, so it may have restored what this one finds in order.
-        """
+    def _undoing(self, ended: Execution, previous: Json, step: str, looked: bool) -> Json:
+        """`looked`: the attempt's own RollBack had begun, so it may have restored what this one finds in order."""
         failure = {
             "Error": f"Execution.{ended.status}",
             "Cause": f"the execution {ended.name} ended as {ended.status} {ended.error} {ended.cause}".strip(),
             "Step": step,
             "Looked": looked,
         }
-        body = self._body(ROLL_BACK, ended.attempt, previous, failure)
-        return self._executions.start(f"{ended.name}-rollback", body)
+        return self._body(ROLL_BACK, ended.attempt, previous, failure)
 
     def _require_pending(self, description: Description) -> None:
         if not description.rotation_enabled:
@@ -131,9 +131,7 @@ class Attempts:
             raise StageConflictError(f"{step} was called, but no rotation of version {self._token} was started")
         # RotateImmediately=false sends testSecret alone: nothing is to change, only the log-in is tried.
         test = self._executions.latest(TEST, self._secret_id, self._token)
-        if test is None:
-            return self._start(TEST, 1, NOTHING_TOLD)
-        return self._start(TEST, test.attempt + 1, NOTHING_TOLD) if test.ended else test.arn
+        return test.arn if test and not test.ended else self._start(TEST, test.attempt + 1 if test else 1, NOTHING_TOLD)
 
     def _follow(self, ended: Execution) -> None:
         """After a failed attempt comes the next one; after the last one, and after a successful one, a refusal."""
@@ -146,8 +144,9 @@ class Attempts:
         if previous["RolledBack"] < MOST_ROLLED_BACK_ATTEMPTS:
             self._join(self._start(ROTATE, ended.attempt + 1, previous))
             return
-        if not delivered:
-            self._waiting.for_end(self.roll_back(ended, previous, verdict["Report"]["Step"], True))
+        if not delivered and (name := self._executions.untold_rollback(ended.name)):
+            body = self._undoing(ended, previous, verdict["Report"]["Step"], True)
+            self._waiting.for_end(self._executions.start(name, body))
         raise RotationFailedError(
             f"refused, nothing was touched: {previous['RolledBack']} attempts with this version had to be put right. "
             f"The last one: {words(verdict['Report'])}"

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING
 
 import boto3
@@ -111,6 +112,17 @@ class Executions:
             else:
                 beyond = middle
         return found
+
+    def untold_rollback(self, attempt: str) -> str:
+        """The name under which an attempt's rollback runs, or is to be tried, until people are told; else nothing."""
+        for number in count(1):
+            name = f"{attempt}-rollback" + (f"-{number}" if number > 1 else "")
+            tried = self.find(name)
+            if tried is None or not tried.ended:
+                return name
+            if tried.succeeded or (tried.reported and tried.delivered):
+                break
+        return ""
 
     def start(self, name: str, body: Json) -> str:
         """Start the execution of that name, or join the one that exists; returns its ARN.

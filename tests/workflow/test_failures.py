@@ -336,6 +336,29 @@ def test_a_recovery_is_told_though_the_alert_before_it_could_not_be_sent(world: 
     assert message["Subject"].startswith("Recovered, the secret is rotated")
 
 
+def test_the_last_alert_is_tried_again_at_every_call_until_it_is_sent(world: World) -> None:
+    break_state(world, "TestSecret", failing("LoginRefusedError"))
+    world.rotate()
+    world.retry()
+    world.machine.messages()
+    world.machine.break_topic()
+    for _ in range(3):
+        assert world.retry() == "RotationFailed"
+
+    world.machine.mend_topic()
+    for _ in range(2):
+        assert world.retry() == "RotationFailed"
+
+    (message,) = world.machine.messages()
+    assert "no further one is made" in json.loads(message["Message"])["whatHappensNext"]
+    assert [each["name"].partition("-rollback")[1:] for each in world.machine.executions()[3:]] == [
+        ("-rollback", ""),
+        ("-rollback", "-2"),
+        ("-rollback", "-3"),
+    ]
+    assert world.logs_in(world.old)
+
+
 @pytest.mark.parametrize("step", ["SetSecret", "TestSecret"])
 def test_a_restored_credential_is_not_called_untouched_because_rollback_lost_its_answer(
     world: World, step: str
