@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotation.call import Call
 from rotation.errors import InvalidEventError, RotationFailedError, StageConflictError, UnavailableError
-from rotation.executions import Execution, Executions, attempt_name
+from rotation.executions import Execution, Executions, attempt_name, rollback_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROLL_BACK, ROTATE, TEST, Json
 from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, error_message
 from rotation.report import NOTHING_TOLD, previous_of, unknown, words
@@ -97,7 +97,7 @@ class Attempts:
 
     def roll_back(self, ended: Execution, previous: Json, step: str, looked: bool) -> str:
         """Start or join the one execution in mode RollBack of this attempt, which ended in `step`; returns its ARN."""
-        return self._executions.start(f"{ended.name}-rollback", self._undoing(ended, previous, step, looked))
+        return self._executions.start(rollback_name(ended.name), self._undoing(ended, previous, step, looked))
 
     def _undoing(self, ended: Execution, previous: Json, step: str, looked: bool) -> Json:
         """`looked`: the attempt's own RollBack had begun, so it may have restored what this one finds in order."""

@@ -75,6 +75,11 @@ def attempt_name(mode: str, secret_id: str, token: str, attempt: int) -> str:
     return f"{'test-' if mode == TEST else ''}{slug}-{short}-{token}-{attempt}"
 
 
+def rollback_name(attempt: str, number: int = 1) -> str:
+    """The name of an attempt's execution in mode RollBack; a further one only tries its alert again."""
+    return f"{attempt}-rollback" + (f"-{number}" if number > 1 else "")
+
+
 class Executions:
     """Executions of one state machine. Every method may raise UnavailableError and AccessDeniedError."""
 
@@ -116,7 +121,7 @@ class Executions:
     def untold_rollback(self, attempt: str) -> str:
         """The name under which an attempt's rollback runs, or is to be tried, until people are told; else nothing."""
         for number in count(1):
-            name = f"{attempt}-rollback" + (f"-{number}" if number > 1 else "")
+            name = rollback_name(attempt, number)
             tried = self.find(name)
             if tried is None or not tried.ended:
                 return name

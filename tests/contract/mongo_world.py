@@ -151,7 +151,7 @@ class MongoWorld:
             yield lambda: client.admin.command("ping")
 
     def full(self) -> AbstractContextManager[None]:
-        return all_taken(PLACES, self._connected, ConnectionError, ssl.SSLEOFError)
+        return all_taken(PLACES, self._connected, lambda error: isinstance(error, ConnectionError | ssl.SSLEOFError))
 
     @contextmanager
     def _connected(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from tests.contract.full import PLACES, all_taken
 from tests.contract.rights import least_rights
 
 LONGEST_NAME = 128
-LOCKED = 4151
+TOO_MANY_CONNECTIONS, LOCKED = 1040, 4151
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,9 @@ class MySQLWorld:
         """Every connection that is not kept for administrators is taken."""
         taker = self.user()
         with all_taken(
-            PLACES, lambda: self.server.connection(taker.username, taker.password), pymysql.OperationalError
+            PLACES,
+            lambda: self.server.connection(taker.username, taker.password),
+            lambda error: isinstance(error, pymysql.OperationalError) and error.args[0] == TOO_MANY_CONNECTIONS,
         ):
             yield
 

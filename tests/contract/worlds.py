@@ -191,7 +191,9 @@ class PostgresWorld:
         taker = self.user()
         [[kept]] = self.sql("SHOW superuser_reserved_connections")
         with all_taken(
-            PLACES - int(kept), lambda: self.server.connection(taker.username, taker.password), pg.DatabaseError
+            PLACES - int(kept),
+            lambda: self.server.connection(taker.username, taker.password),
+            lambda error: isinstance(error, pg.DatabaseError) and error.args[0]["C"] == "53300",
         ):
             yield
 

@@ -109,9 +109,9 @@ def _look_at_a_failure(
         for message in attempt.messages:
             _look_at_the_working_credential(application, verdict, json.loads(message["Message"]), logs_in)
         return
-    looked_before = any(fault.edge.where == "RollBack" for fault in faults)
-    restored = attempt.changed or looked_before
-    verdict.hold(attempt.end != "rolled back" or restored, "rolled back, but nothing had been changed")
+    # Where an answer of RollBack is lost, nobody can tell any more whether it had something to restore.
+    may_have = attempt.changed or any(fault.edge.where == "RollBack" for fault in faults)
+    verdict.hold(attempt.end != "rolled back" or may_have, "rolled back, but nothing had been changed")
     if not application.case.overlap and pending and _pending(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]
         verdict.hold(

@@ -37,6 +37,16 @@ def change(trial: Trial, state: str, changed: Callable[[Any], Any]) -> None:
     trial.application.machine.handlers[state] = lambda event, context: changed(handler(event, context))
 
 
+def calling_it(outcome: str) -> Callable[[Any], Any]:
+    """RollBack's answer with this outcome, whatever it found."""
+
+    def called(answer: Any) -> Any:
+        answer["Report"]["Outcome"] = outcome
+        return answer
+
+    return called
+
+
 def broken(trial: Trial) -> str:
     return "; ".join(judged(trial, (NOT_TESTED,)).broken)
 
@@ -76,11 +86,7 @@ def test_a_message_that_comes_twice_is_found(trial: Trial) -> None:
 
 
 def test_an_outcome_that_is_not_true_is_found(trial: Trial) -> None:
-    def lying(answer: Any) -> Any:
-        answer["Report"]["Outcome"] = "rotated"
-        return answer
-
-    change(trial, "RollBack", lying)
+    change(trial, "RollBack", calling_it("rotated"))
 
     assert "'rotated', but AWSCURRENT says otherwise" in broken(trial)
 
@@ -104,23 +110,15 @@ def test_a_fault_that_never_struck_is_found(stage: Stage) -> None:
 
 
 def test_a_person_who_is_called_though_every_service_answers_is_found(trial: Trial) -> None:
-    def helpless(answer: Any) -> Any:
-        answer["Report"]["Outcome"] = "needs a person"
-        return answer
-
-    change(trial, "RollBack", helpless)
+    change(trial, "RollBack", calling_it("needs a person"))
 
     assert "a person is needed, though every service answers" in broken(trial)
 
 
 def test_a_promotion_that_took_effect_and_is_taken_back_is_found(stage: Stage) -> None:
-    def timid(answer: Any) -> Any:
-        answer["Report"]["Outcome"] = "rolled back"
-        return answer
-
     promoted = Fault(Edge("FinishSecret", 0, 1, "secretsmanager:UpdateSecretVersionStage"), KILLED)
     with stage.trial(CASE, promoted) as trial:
-        change(trial, "RollBack", timid)
+        change(trial, "RollBack", calling_it("rolled back"))
         verdict = judged(trial, (promoted,))
 
     assert "a promotion that took effect was rolled back" in verdict.broken
