@@ -61,7 +61,7 @@ def recover(execution_arn: str) -> None:
     attempts = Attempts(ended.input["SecretId"], ended.input["ClientRequestToken"])
     if not attempts.latest_is(ended):
         return
-    last = executions.last_events(execution_arn)
+    last = executions.last_events(ended)
     if not last.verdict:
         attempts.roll_back(ended, ended.input["Previous"], last.entered, last.looked)
 
@@ -174,7 +174,7 @@ class Attempts:
             return None, True
         if ended.reported:
             return ended.verdict, ended.delivered
-        last = self._executions.last_events(ended.arn)
+        last = self._executions.last_events(ended)
         if last.verdict:
             return last.verdict, True
         rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"], last.entered, last.looked))

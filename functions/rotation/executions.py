@@ -147,15 +147,16 @@ class Executions:
     def _arn(self, name: str) -> str:
         return self._machine.replace(":stateMachine:", ":execution:") + ":" + name
 
-    def last_events(self, arn: str) -> "LastEvents":
+    def last_events(self, ended: Execution) -> "LastEvents":
         """What the history of an execution that was stopped says about its end."""
-        with translated("states:GetExecutionHistory", arn):
-            events = _client().get_execution_history(executionArn=arn, reverseOrder=True, maxResults=1000)["events"]
+        with translated("states:GetExecutionHistory", ended.arn):
+            answer = _client().get_execution_history(executionArn=ended.arn, reverseOrder=True, maxResults=1000)
+        events = answer["events"]
         events.sort(key=lambda event: event["id"], reverse=True)
         entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
         left = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
         told = [json.loads(state["output"])["Verdict"] for state in left if state["name"] == "Alert"]
-        looked = {"SetSecret", "RollBack"} <= set(entered)
+        looked = "RollBack" in entered and (ended.attempt > 1 or "SetSecret" in entered)
         return LastEvents(entered[0] if entered else "Begin", told[0] if told else None, looked)
 
 
@@ -163,7 +164,7 @@ class Executions:
 class LastEvents:
     """The last state that was entered, and the verdict if the alert had gone out before the execution was stopped.
 
-    `looked`: SetSecret had begun, and RollBack after it.
+    `looked`: SetSecret had begun, in this or an earlier attempt, and RollBack after it.
     """
 
     entered: str

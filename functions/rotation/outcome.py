@@ -54,8 +54,8 @@ class Finding:
     @property
     def key(self) -> str:
         """What has to change before people are told again."""
-        further = ("/given up" if self.pending_removed else "") + ("/held" if self.held else "")
-        return f"{self.outcome}/{self.working}{further}"
+        further = {"given up": self.pending_removed, "held": self.held, "abandoned": self.abandoned}
+        return "/".join([self.outcome, self.working, *(word for word, true in further.items() if true)])
 
 
 def error_message(cause: str) -> str:

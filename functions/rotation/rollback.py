@@ -5,7 +5,7 @@ the labels are; what is true then is the outcome:
 
     AWSCURRENT is the pending version, and it logs in   rotated: the promotion took effect after all
     AWSCURRENT logs in at the first look                untouched
-    it was refused and logs in now                      rolled back
+    it was refused and logs in now                      rolled back; also if an earlier look may have restored it
     it is refused and cannot be restored                needs a person; the credential that works is named
     it cannot even be tried                             needs a person; the reason is named
 """
@@ -39,6 +39,7 @@ _PLAIN_WORDS = {
     "Runtime.ExitError": "the function's process died",
     "Lambda.TooManyRequestsException": "the function was throttled: its concurrency is used up",
 }
+_PERHAPS = "an earlier look, whose answer was lost, may have had to restore it"
 _MOST_ROUNDS = 3
 
 
@@ -54,7 +55,8 @@ def roll_back(rotation: Rotation) -> Json:
         found = _settle(rotation, failure)
         labels = rotation.description
         comes_back = labels.rotation_enabled and labels.carries(request.token, AWSPENDING)
-        finding = _give_up_rejected(rotation, replace(found, abandoned=not comes_back), failure)
+        abandoned = found.outcome != ROTATED and not comes_back
+        finding = _give_up_rejected(rotation, replace(found, abandoned=abandoned), failure)
     except UnavailableError as error:
         if request.retry_count < LAST_RETRY:
             raise
@@ -66,24 +68,30 @@ def roll_back(rotation: Rotation) -> Json:
 
 def _settle(rotation: Rotation, failure: Failure) -> Finding:
     """Restore until AWSCURRENT is still the version that was looked at."""
-    changed = _may_have_restored(rotation, failure)
+    restored = False
     for _ in range(_MOST_ROUNDS):
         current = rotation.look_again().current
-        finding = _restore(rotation, failure, changed)
-        if rotation.look_again().current == current:
-            return finding
-        changed = changed or finding.outcome == ROLLED_BACK
+        finding = _restore(rotation, failure)
+        restored = restored or finding.outcome == ROLLED_BACK
+        if rotation.look_again().current != current:
+            continue
+        if finding.outcome == UNTOUCHED and restored:
+            return replace(finding, outcome=ROLLED_BACK)
+        if finding.outcome == UNTOUCHED and _may_have_restored(rotation, failure):
+            return replace(finding, outcome=ROLLED_BACK, why=_PERHAPS)
+        return finding
     raise UnavailableError("AWSCURRENT keeps moving to other versions; something else writes this secret")
 
 
 def _may_have_restored(rotation: Rotation, failure: Failure) -> bool:
     """Whether an earlier call of RollBack may have restored the credential and lost its answer.
 
-    There may have been something to restore once SetSecret had begun, if a new password takes the place of the other.
+    There may have been something to restore once a SetSecret of this or an earlier attempt had begun, if a new
+    password takes the place of the other.
     """
     request = rotation.request
-    repeated = request.retry_count > 0 and failure.step not in BEFORE_SET_SECRET
-    looked = repeated or request.failure.get("Looked", False)
+    begun = request.attempt > 1 or failure.step not in BEFORE_SET_SECRET
+    looked = (request.retry_count > 0 and begun) or request.failure.get("Looked", False)
     return looked and not rotation.alternates and not rotation.current_secret.keeps_password
 
 
@@ -104,7 +112,7 @@ def _step_after(completed: str) -> str:
     return STEPS[STEPS.index(completed) + 1] if completed in STEPS[:-1] else STEPS[0]
 
 
-def _restore(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
+def _restore(rotation: Rotation, failure: Failure) -> Finding:
     current = rotation.current
     account = f"({current})" if current.host else ""
     tried: list[str] = []
@@ -116,7 +124,7 @@ def _restore(rotation: Rotation, failure: Failure, changed: bool) -> Finding:
             break
     promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
     if works and works.label == AWSCURRENT:
-        outcome = ROLLED_BACK if changed else UNTOUCHED
+        outcome = UNTOUCHED
     elif works and _revert(rotation, works) and accepts(rotation.engine, current):
         outcome = ROLLED_BACK
     else:

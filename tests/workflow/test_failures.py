@@ -373,6 +373,26 @@ def test_a_restored_credential_is_not_called_untouched_because_rollback_lost_its
     assert world.subjects() == ["Rotation failed, the old credential is restored"]
 
 
+def test_what_an_earlier_attempt_left_changed_is_not_called_untouched_when_rollback_loses_its_answer(
+    world: World,
+) -> None:
+    break_state(world, "TestSecret", failing("RightsDifferError"))
+    mend = break_state(world, "RollBack", failing("UnavailableError"))
+    assert world.rotate() == "RotationFailed"
+    assert not world.logs_in(world.old)
+    mend()
+    world.subjects()
+
+    break_state(world, "CreateSecret", failing("Sandbox.Timedout"))
+    break_state(world, "RollBack", losing_the_answer("Sandbox.Timedout", times=1))
+    assert world.retry() == "RotationFailed"
+
+    assert world.logs_in(world.old)
+    (message,) = world.machine.messages()
+    assert message["MessageAttributes"]["Outcome"]["Value"] == "rolled back"
+    assert "an earlier look, whose answer was lost, may have had to restore it" in message["Message"]
+
+
 def test_a_pending_value_that_is_not_seen_yet_is_waited_for_before_anybody_is_called(world: World) -> None:
     """RollBack needs it to set AWSCURRENT's password again, and one read answers from before it was written."""
     model = world.machine.secrets_manager

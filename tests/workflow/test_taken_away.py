@@ -8,6 +8,7 @@ import pytest
 from rotatorctl.local.secrets_manager import SILENCES, SecretsManagerError, Silences
 from tests.workflow.applications import ALTERNATING, SINGLE, Application, Case
 from tests.workflow.machine import FUNCTION_ARN, STATES
+from tests.workflow.test_failures import break_state, failing
 from tests.workflow.test_meddling import before, label, of_one_user, rotates_as_ever, set_and_written, told
 from tests.workflow.test_stopped import call
 
@@ -124,6 +125,20 @@ def test_awspending_that_is_moved_to_an_older_version_gives_up_the_new_one_and_b
     assert application.server.logs_in(current)
     label(application, "AWSPENDING", older)
     rotates_as_ever(application)
+
+
+@of_one_user
+def test_people_who_heard_that_it_is_retried_hear_that_it_was_given_up(application: Application) -> None:
+    mend = break_state(application, "TestSecret", failing("RightsDifferError"))
+    assert application.rotate() == "RotationFailed"
+    assert "Secrets Manager retries by itself" in told(application)["whatHappensNext"]
+    mend()
+
+    before(application, "TestSecret", lambda: give_up(application))
+    assert application.retry() == "RotationFailed"
+
+    assert application.outcomes() == ["rolled back", "rolled back"]
+    assert "AWSPENDING was taken off" in told(application)["whatHappensNext"]
 
 
 class TestAwspendingStays:
