@@ -168,7 +168,8 @@ class Attempts:
     def _verdict(self, ended: Execution) -> tuple[Json | None, bool]:
         """What a failed execution reported and whether people got it; None if the rotation took effect after all.
 
-        For one that ended without a report it is that of its execution in mode RollBack.
+        For an attempt that ended without a report it is that of its execution in mode RollBack. Of one that ended so
+        itself people hear from EventBridge (monitoring.yaml): nobody has looked.
         """
         if ended.succeeded:
             return None, True
@@ -177,13 +178,11 @@ class Attempts:
         last = self._executions.last_events(ended)
         if last.verdict:
             return last.verdict, True
+        if ended.input["Mode"] == ROLL_BACK:
+            why = f"{ended.name} ended as {ended.status} {ended.error}".strip()
+            return unknown(ended.arn, ended.input["Previous"], why), True
         rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"], last.entered, last.looked))
-        if rolled_back is None or rolled_back.succeeded:
-            return None, True
-        if rolled_back.reported:
-            return rolled_back.verdict, rolled_back.delivered
-        why = f"{ended.name} ended as {ended.status}, its rollback as {rolled_back.status} {rolled_back.error}".strip()
-        return unknown(ended.arn, ended.input["Previous"], why), False
+        return self._verdict(rolled_back) if rolled_back else (None, True)
 
     def _start(self, mode: str, attempt: int, previous: Json) -> str:
         return self._executions.start(self._name(mode, attempt), self._body(mode, attempt, previous, _NOT_FAILED))

@@ -19,6 +19,8 @@ from rotation.model import TEST, Json, name_of
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+ROLLBACK = "-rollback"
+
 # The errors of the state machine's own Fail states: an execution that ends with one has been rolled back.
 ENDS = ("RotationFailedError", "RollbackFailedError", "AlertFailedError")
 
@@ -76,8 +78,11 @@ def attempt_name(mode: str, secret_id: str, token: str, attempt: int) -> str:
 
 
 def rollback_name(attempt: str, number: int = 1) -> str:
-    """The name of an attempt's execution in mode RollBack; a further one only tries its alert again."""
-    return f"{attempt}-rollback" + (f"-{number}" if number > 1 else "")
+    """The name of an attempt's execution in mode RollBack; a further one only tries its alert again.
+
+    monitoring.yaml knows them by the end of the name, which no attempt's can have.
+    """
+    return attempt + (f"-{number}" if number > 1 else "") + ROLLBACK
 
 
 class Executions:

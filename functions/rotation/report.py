@@ -48,9 +48,13 @@ def _report(request: Request, finding: Finding, failure: Failure, rolled_back: i
         "SecretId": request.secret_id,
         "ClientRequestToken": request.token,
         "Execution": request.execution,
-        "At": datetime.now(UTC).isoformat(timespec="seconds"),
+        "At": _now(),
         "Previous": {key: value for key, value in request.previous.items() if key != "Alert"},
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _of_a_failure(previous: Json) -> bool:
@@ -78,16 +82,19 @@ def words(report: Json) -> str:
 
 
 def unknown(execution: str, previous: Json, why: str) -> Json:
-    """The verdict of an attempt whose own rollback did not end either: nobody looked, nobody was told."""
+    """The verdict of an attempt whose rollback did not report either: nobody looked."""
+    finding = Finding(NEEDS_A_PERSON, UNKNOWN)
     report = {
-        "Outcome": NEEDS_A_PERSON,
+        "Outcome": finding.outcome,
+        "Key": finding.key,
         "Step": "RollBack",
         "Error": "States.Runtime",
         "Reason": why,
-        "Working": UNKNOWN,
+        "Working": finding.working,
         "PendingRemoved": False,
         "RolledBack": previous["RolledBack"],
         "Execution": execution,
+        "At": _now(),
         "Previous": previous,
     }
     return {"Report": report, "Alert": {}}

@@ -72,6 +72,8 @@ class MySQLWorld:
             port=self.port,
             ssl=bool(self.ca_pem),
         )
+        if name:  # from a run of the same test before
+            self.sql(*(f"DROP USER IF EXISTS {literal(each)}@'%'" for each in (name, f"{name}_clone"[:LONGEST_NAME])))
         self.server.create_user(made.username, made.password)
         return made
 

@@ -142,6 +142,8 @@ class PostgresWorld:
             dbname=postgresql.DATABASE,
             ssl=bool(self.ca_pem),
         )
+        if name:  # from a run of the same test before
+            self.sql(*(f"DROP ROLE IF EXISTS {pg.identifier(each)}" for each in (name, f"{name}_clone")))
         self.server.create_user(made.username, made.password)
         return made
 

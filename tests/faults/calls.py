@@ -29,7 +29,7 @@ def _die() -> None:
 class Watch:
     """Counts the calls, and does a fault of this kind at the call of this number.
 
-    `say` is told what happens. A late or a stale call waits until `go` returns.
+    `say` is told what happens. A stale call waits until `go` returns, a late one until `put_off` makes it.
     """
 
     say: Callable[..., None]
@@ -37,11 +37,20 @@ class Watch:
     number: int = -1
     outage: bool = False
     go: Callable[[], Any] = lambda: None
+    put_off: Callable[[Callable[[], Any]], None] = lambda perform: None
     die: Callable[[], None] = _die
+    hang: Callable[[], Any] = signal.pause
     _count: int = field(default=0, init=False)
     _inside: bool = field(default=False, init=False)
 
-    def __call__(self, name: str, perform: Callable[[], Any], broken: Callable[[], Exception]) -> Any:
+    def __call__(
+        self,
+        name: str,
+        perform: Callable[[], Any],
+        broken: Callable[[], Exception],
+        before_the_last_write: Callable[[], Any] | None = None,
+    ) -> Any:
+        """What `perform` returns, or with a fault what its caller then sees; `broken` is the error of a broken line."""
         if self._inside:
             return perform()
         number, self._count = self._count, self._count + 1
@@ -50,20 +59,23 @@ class Watch:
         try:
             if number == self.number:
                 self.say(strikes=self.kind)
-                return self._strike(perform, broken)
+                return self._strike(perform, broken, before_the_last_write or perform)
             if self.outage and ":" not in name.split(maxsplit=1)[0]:
                 raise broken()
             return perform()
         finally:
             self._inside = False
 
-    def _strike(self, perform: Callable[[], Any], broken: Callable[[], Exception]) -> Any:
-        if self.kind in (LATE, STALE):
-            self.go()
+    def _strike(
+        self, perform: Callable[[], Any], broken: Callable[[], Exception], before_the_last_write: Callable[[], Any]
+    ) -> Any:
         self.outage = self.outage or self.kind == OUTAGE
         if self.kind == STALE:
-            return perform()
-        if self.kind not in (BEFORE, OUTAGE):
+            self.go()
+            return before_the_last_write()
+        if self.kind == LATE:
+            self.put_off(perform)
+        elif self.kind not in (BEFORE, OUTAGE):
             # Whether it did it or refused: nobody hears of either.
             with suppress(Exception):
                 perform()
@@ -71,7 +83,7 @@ class Watch:
             self.die()
         if self.kind == TIMEOUT:
             self.say(hangs=True)
-            signal.pause()
+            self.hang()
         raise broken()
 
 
@@ -94,7 +106,11 @@ def aws(call: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
             error: Exception = botocore.exceptions.ConnectionClosedError(endpoint_url=client.meta.endpoint_url)
             return error
 
-        return watch(f"{service}:{operation}", lambda: call(client, operation, arguments), lost)
+        def not_yet() -> Any:
+            raise client.exceptions.ExecutionDoesNotExist({"Error": {"Code": "ExecutionDoesNotExist"}}, operation)
+
+        read = not_yet if operation == "DescribeExecution" else None
+        return watch(f"{service}:{operation}", lambda: call(client, operation, arguments), lost, read)
 
     return wrapped
 

@@ -16,17 +16,18 @@ KINDS = (NOT_INVOKED, BEFORE, AFTER, KILLED, TIMEOUT, LATE, STALE, OUTAGE, STOPP
 
 # In place of a call's number: the invocation itself, or the moment in which a state is entered.
 INVOCATION, ENTRY = -1, -2
-ROTATE, PUBLICATION = "rotate", "Publish"
+# The calls that Secrets Manager makes, and those with the news that an execution ended.
+ROTATE, RECOVER, PUBLICATION = "rotate", "rotate, told of an end", "Publish"
 
-_READ = re.compile("secretsmanager:(Describe|Get)")
+_READ = re.compile("secretsmanager:(Describe|Get)|stepfunctions:DescribeExecution")
 _CHANGE = re.compile(
-    r"secretsmanager:(Put|Update)|postgres (ALTER|CREATE|GRANT|COMMIT)|mysql (SET PASSWORD|ALTER|CREATE|GRANT|REVOKE)"
-    r"|mongo (update|create)User|redis ACL (SETUSER|SAVE)"
+    r"secretsmanager:(Put|Update)|stepfunctions:Start|postgres (ALTER|CREATE|GRANT|COMMIT)"
+    r"|mysql (SET PASSWORD|ALTER|CREATE|GRANT|REVOKE)|mongo (update|create)User|redis ACL (SETUSER|SAVE)"
 )
 
 
 def changes_the_server(call: str) -> bool:
-    return bool(_CHANGE.match(call)) and not call.startswith("secretsmanager:")
+    return bool(_CHANGE.match(call)) and ":" not in call.split(maxsplit=1)[0]
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,6 @@ class Edge:
         """Every kind of fault that applies to it."""
         if self.where == PUBLICATION:
             return (BEFORE, AFTER, REFUSED)
-        if self.where == ROTATE:
-            return (BEFORE, AFTER, KILLED)
         if self.call == ENTRY:
             return (STOPPED, TIMED_OUT)
         if self.call == INVOCATION:

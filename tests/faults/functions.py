@@ -84,8 +84,13 @@ def _invoked(lines: Any) -> None:
         lines.write(json.dumps(words) + "\n")
         lines.flush()
 
+    def put_off(perform: Callable[[], Any]) -> None:
+        lines.readline()
+        with suppress(Exception):
+            perform()
+
     say(process=os.getpid())
-    with watched(Watch(say, **told["fault"], go=lines.readline)):
+    with watched(Watch(say, **told["fault"], go=lines.readline, put_off=put_off)):
         handler = importlib.import_module(module_of(told["state"])).handler
         try:
             say(answer=handler(told["event"], None))

@@ -1,49 +1,28 @@
 """The judge: looks from outside at what a rotation with faults has left, lets it be retried, and looks again."""
 
-import base64
-import itertools
 import json
-import urllib.parse
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
-from rotatorctl.local.secrets_manager import SecretsManagerError
 from tests.faults.edges import (
     AFTER,
     BEFORE,
     KILLED,
     OUTAGE,
-    PUBLICATION,
-    REFUSED,
+    RECOVER,
     ROTATE,
     TIMEOUT,
     Fault,
     changes_the_server,
 )
-from tests.faults.trial import NOT_STARTED, Attempt, Trial
+from tests.faults.messages import FAILED, look_at_the_messages, look_at_the_words
+from tests.faults.secrecy import look_for_values
+from tests.faults.trial import NOT_STARTED, Attempt, Trial, pending_value
+from tests.faults.verdict import Verdict
 from tests.workflow.applications import Application
 
-FAILED = ("untouched", "rolled back", "needs a person")
-RECOVERED = "rotated/AWSCURRENT"
 SUCCEEDED = "RotationSucceeded"
-MOST_REFUSED = 3
-
-
-@dataclass
-class Verdict:
-    """What came of the faults: how each attempt ended, and each promise that was broken."""
-
-    faults: list[str]
-    kind: str
-    ends: list[str] = field(default_factory=list)
-    refused: int = 0
-    broken: list[str] = field(default_factory=list)
-
-    def hold(self, true: bool, promise: str) -> None:
-        if not true:
-            self.broken.append(promise)
+LOGGED_IN, NOT_LOGGED_IN = "TestRotationSucceeded", "TestRotationFailed"
+MOST_REFUSED = 2
 
 
 def judged(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
@@ -52,7 +31,7 @@ def judged(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
     logged = trial.functions.log_file.stat().st_size
     attempts = [trial.rotate()]
     _look(trial, verdict, attempts[0], tuple(trial.struck))
-    pending = _pending(trial.application)
+    pending = pending_value(trial.application)
     while attempts[-1].told != SUCCEEDED and len(attempts) <= len(faults):
         before = set(trial.struck)
         attempts.append(trial.retry())
@@ -61,19 +40,29 @@ def judged(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
     verdict.hold(attempts[-1].told == SUCCEEDED, "the last retry, with nothing in its way, did not rotate")
     verdict.hold(set(trial.struck) == set(faults), f"struck: {', '.join(map(str, trial.struck))}")
     _look_at_the_end(trial.application, verdict, pending)
-    _look_at_the_messages(verdict, attempts, faults)
-    _look_for_values(trial, verdict, logged, attempts)
+    look_at_the_messages(verdict, attempts, faults)
+    look_for_values(trial, verdict, logged, attempts)
     return verdict
 
 
-def _pending(application: Application) -> str:
-    """The value that this rotation made, or nothing if it came to none."""
-    with suppress(SecretsManagerError):
-        answer = application.machine.secrets_manager.get_secret_value(
-            SecretId=application.arn, VersionId=application.token
-        )
-        return str(answer["SecretString"])
-    return ""
+def judged_log_in(trial: Trial, fault: Fault) -> Verdict:
+    """Nothing but a log-in is asked for: it changes nothing, whatever fails, and the first rotation is as ever."""
+    application = trial.application
+    verdict = Verdict([str(fault)], fault.kind)
+    before = application.text(), application.stages()
+    attempt = trial.log_in()
+    verdict.ends = ["rotated" if attempt.told == LOGGED_IN else "untouched"]
+    verdict.hold(attempt.told in (LOGGED_IN, NOT_LOGGED_IN), f"Secrets Manager heard {attempt.told!r}")
+    verdict.hold(trial.struck == [fault], f"struck: {', '.join(map(str, trial.struck))}")
+    verdict.hold((application.text(), application.stages()) == before, "something was changed")
+    verdict.hold(application.server.logs_in(application.first), "AWSCURRENT does not log in")
+    verdict.hold(not attempt.changed and not attempt.refused, "the server was changed, or refused a log-in")
+    verdict.hold(not attempt.messages, "people were told, though nothing was to be rotated")
+    trial.mend()
+    rotated = trial.rotate()
+    verdict.hold(rotated.told == SUCCEEDED and not rotated.messages, "the first rotation did not work")
+    _look_at_the_end(application, verdict, pending_value(application))
+    return verdict
 
 
 # ---- After each attempt
@@ -85,7 +74,7 @@ def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault,
     verdict.refused = max(verdict.refused, attempt.refused)
     current = application.credentials()
     logs_in = application.server.logs_in(current)
-    of_rotate = any(fault.edge.where == ROTATE for fault in faults)
+    of_rotate = any(fault.edge.where in (ROTATE, RECOVER) for fault in faults)
     known = ("rotated", *FAILED, NOT_STARTED) if of_rotate else ("rotated", *FAILED)
     verdict.hold(end in known, f"the outcome {end!r} is none of {known}")
     verdict.hold((current != application.first) == (end == "rotated"), f"{end!r}, but AWSCURRENT says otherwise")
@@ -95,6 +84,8 @@ def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault,
     verdict.hold(attempt.refused <= MOST_REFUSED, f"{attempt.refused} log-ins were refused")
     if end != "needs a person":
         verdict.hold(logs_in, f"{end!r}, but AWSCURRENT does not log in")
+    for message in attempt.messages:
+        look_at_the_words(application, verdict, message)
     if end in FAILED:
         _look_at_a_failure(application, verdict, attempt, logs_in, faults)
 
@@ -112,7 +103,7 @@ def _look_at_a_failure(
     # Where an answer of RollBack is lost, nobody can tell any more whether it had something to restore.
     may_have = attempt.changed or any(fault.edge.where == "RollBack" for fault in faults)
     verdict.hold(attempt.end != "rolled back" or may_have, "rolled back, but nothing had been changed")
-    if not application.case.overlap and pending and _pending(application):
+    if not application.case.overlap and pending and pending_value(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]
         verdict.hold(
             attempt.end == "rolled back" or not attempt.changed or bool(never), "untouched, but it was changed"
@@ -152,58 +143,3 @@ def _look_at_the_end(application: Application, verdict: Verdict, pending: str) -
     stuck = [version for version, labels in stages.items() if "AWSPENDING" in labels and "AWSCURRENT" not in labels]
     verdict.hold(not stuck, "AWSPENDING is stuck")
     verdict.hold(len(stages) == 2, f"{len(stages)} versions are labelled")
-
-
-def _look_at_the_messages(verdict: Verdict, attempts: list[Attempt], faults: tuple[Fault, ...]) -> None:
-    """Once for each change of what is true, and at last that it is over."""
-    refused = any(fault.kind == REFUSED for fault in faults)
-    ids: list[str] = []
-    for attempt in attempts:
-        ids += [json.loads(message["Message"])["alertId"] for message in attempt.messages]
-        told = ids[-1] if ids else ""
-        if attempt.end in FAILED and not (refused and attempt is attempts[0]):
-            verdict.hold(told.endswith(f"-{attempt.key.replace(' ', '-')}"), f"nobody was told {attempt.key!r}")
-    repeated = len(ids) - len(set(ids))
-    lost = sum((fault.edge.where, fault.kind) == (PUBLICATION, AFTER) for fault in faults)
-    verdict.hold(repeated == lost, f"{repeated} messages came twice")
-    keys = [each.split("-", 6)[-1] for each in dict.fromkeys(ids)]
-    verdict.hold(all(a != b for a, b in itertools.pairwise(keys)), f"told again of the same: {keys}")
-    failed = any(attempt.end in FAILED for attempt in attempts)
-    recovered = [RECOVERED] if failed else []
-    verdict.hold([key for key in keys if key == RECOVERED] == recovered, f"told of the recovery: {keys}")
-    verdict.hold(keys[-1:] == recovered, f"the last word is {keys[-1:]}")
-
-
-def _look_for_values(trial: Trial, verdict: Verdict, logged: int, attempts: list[Attempt]) -> None:
-    application = trial.application
-    with trial.functions.log_file.open(errors="replace") as log:
-        log.seek(logged)
-        texts = [log.read(), json.dumps([attempt.messages for attempt in attempts])]
-    machine = application.machine
-    for execution in machine.executions():
-        history = machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
-        texts += _outputs(history["events"])
-    tokens = [rotation.rotation_token for rotation in machine.secrets_manager.rotations(application.arn)]
-    pending = json.loads(_pending(application) or json.dumps(application.value()))
-    everything = "\n".join(texts)
-    for value in {pending["password"], application.first.password, application.admin.password, *tokens}:
-        verdict.hold(not any(form in everything for form in _forms(value)), "a secret value is to be seen")
-
-
-def _outputs(events: Any) -> Iterator[str]:
-    """What the states and the execution gave out, and the words of their errors."""
-    for key, value in events.items() if isinstance(events, dict) else enumerate(events):
-        if isinstance(value, dict | list):
-            yield from _outputs(value)
-        elif key in ("output", "error", "cause"):
-            yield str(value)
-
-
-def _forms(value: str) -> Iterator[str]:
-    yield value
-    # The bytes before it shift a value in base64: of three shifts, what does not depend on its neighbours.
-    for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + value.encode()).decode()
-        yield encoded[4 if shift else 0 : -4]
-    yield urllib.parse.quote(value, safe="")
-    yield json.dumps(value)[1:-1]

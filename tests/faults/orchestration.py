@@ -3,7 +3,7 @@
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,16 +15,20 @@ from moto.stepfunctions.parser.asl.component.program.program import Program
 
 from rotatorctl.local.secrets_manager import FunctionError
 from tests.faults.calls import Watch, aws
-from tests.faults.edges import AFTER, ENTRY, PUBLICATION, REFUSED, ROTATE, STOPPED, Fault
+from tests.faults.edges import AFTER, ENTRY, PUBLICATION, RECOVER, REFUSED, ROTATE, STOPPED, Fault
 from tests.workflow.machine import Machine
 
+# Lambda's own further tries where a function is called asynchronously:
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+TRIES = 3
 
-class _KilledError(BaseException):
+
+class _EndedError(BaseException):
     """The process of `rotate`, which here is a thread, ends: no `except Exception` runs."""
 
 
-def _die() -> None:
-    raise _KilledError
+def _end() -> None:
+    raise _EndedError
 
 
 _NOT_PUBLISHED: Any = {
@@ -42,11 +46,13 @@ class Orchestration:
     machine: Machine
     faults: list[Fault] = field(default_factory=list)
     struck: list[Fault] = field(default_factory=list)
-    calls: list[list[str]] = field(default_factory=list)
+    calls: dict[str, list[list[str]]] = field(default_factory=lambda: {ROTATE: [], RECOVER: []})
     entered: list[str] = field(default_factory=list)
+    age: Callable[[], None] = lambda: None
     publications: int = 0
     refusing: bool = False
     _environments: dict[str, Any] = field(default_factory=dict)
+    _late: list[Callable[[], Any]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -106,24 +112,42 @@ class Orchestration:
             publish()
         raise ClientError(_NOT_PUBLISHED, PUBLICATION)
 
+    def land(self) -> None:
+        """Let a late call take effect, if one waits."""
+        while self._late:
+            with suppress(Exception):
+                self._late.pop()()
+
+    def execution_ended(self, arn: str) -> None:
+        """EventBridge's news of an end, which Lambda brings again if the function fails."""
+        for _ in range(TRIES):
+            with suppress(Exception, _EndedError):
+                self._watched(RECOVER, lambda: self.machine.execution_ended(arn))
+                return
+
     def _rotate(self, function_arn: str, event: dict[str, str]) -> None:
         """Secrets Manager's call of the rotation function, in the thread that waits for it."""
-        made: list[str] = []
-        fault = next(
-            (each for each in self.faults if (each.edge.where, each.edge.time) == (ROTATE, len(self.calls))), None
-        )
-        self.calls.append(made)
+        try:
+            self._watched(ROTATE, lambda: self.machine.rotate(function_arn, event))
+        except _EndedError:
+            raise FunctionError("Runtime.ExitError: the function's process ended") from None
 
-        def say(call: str = "", strikes: str = "") -> None:
+    def _watched(self, where: str, called: Callable[[], None]) -> None:
+        """One call of `rotate`, with the fault that is laid for the call of this number."""
+        made: list[str] = []
+        at = (where, len(self.calls[where]))
+        fault = next((each for each in self.faults if (each.edge.where, each.edge.time) == at), None)
+        self.calls[where].append(made)
+
+        def say(call: str = "", strikes: str = "", hangs: bool = False) -> None:
             made.extend([call] if call else [])
             self.struck.extend([fault] if fault and strikes else [])
 
-        number = fault.edge.call if fault else -1
-        before = _watching.set(Watch(say, fault.kind if fault else "", number, die=_die))
+        watch = Watch(say, fault.kind if fault else "", fault.edge.call if fault else -1, die=_end, hang=_end)
+        watch.go, watch.put_off = self.age, self._late.append
+        before = _watching.set(watch)
         try:
-            self.machine.rotate(function_arn, event)
-        except _KilledError:
-            raise FunctionError("Runtime.ExitError: the function's process died") from None
+            called()
         finally:
             _watching.reset(before)
 

@@ -10,15 +10,19 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.faults.edges import ENTRY, INVOCATION, KILLED, PUBLICATION, ROTATE, Edge, Fault
-from tests.faults.judge import Verdict, judged
+from rotation.model import STEPS
+from tests.faults.edges import ENTRY, INVOCATION, KILLED, PUBLICATION, RECOVER, ROTATE, STOPPED, Edge, Fault
+from tests.faults.judge import judged, judged_log_in
 from tests.faults.trial import Stage, edges_of, recorded
+from tests.faults.verdict import Verdict
 from tests.workflow.applications import CASES, Case
 
 SEED = 20261125
 PAIRS = 15
-# The fault after which the edges of a rollback are recorded: everything has been done but the promotion.
-BASE = Fault(Edge("FinishSecret", 0, INVOCATION, "invoked"), KILLED)
+# The faults after which the edges of a rollback are recorded: the server has the new password, the promotion is not
+# made. The one is rolled back by the same execution, the other by an execution of its own.
+FAILED = Fault(Edge("FinishSecret", 0, INVOCATION, "invoked"), KILLED)
+ENDED = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), STOPPED)
 
 
 @dataclass
@@ -33,21 +37,26 @@ class Sweep:
 
 def knows_the_engine(edge: Edge) -> bool:
     """Whether a fault at this edge may come to something else with another engine."""
-    return edge.call != ENTRY and edge.where not in (ROTATE, PUBLICATION)
+    return edge.call != ENTRY and edge.where not in (ROTATE, RECOVER, PUBLICATION)
 
 
 def planned(stage: Stage, case: Case) -> tuple[list[Edge], list[tuple[Fault, ...]]]:
     """The edges of a clean rotation and of a rollback, and every fault that applies to them.
 
-    Those that know no engine are tried with the first case alone.
+    With the first case alone those that know no engine, and those of the retry and of a rollback that is an execution
+    of its own.
     """
+    first = case == CASES[0]
     clean = recorded(stage, case)
-    rollback = [edge for edge in recorded(stage, case, BASE) if edge not in clean]
-    if case != CASES[0]:
-        clean, rollback = (list(filter(knows_the_engine, edges)) for edges in (clean, rollback))
-    faults: list[tuple[Fault, ...]] = [(Fault(edge, kind),) for edge in clean for kind in edge.kinds]
-    faults += [(BASE, Fault(edge, kind)) for edge in rollback for kind in edge.kinds]
-    return clean + rollback, faults
+    edges = [edge for edge in clean if first or knows_the_engine(edge)]
+    faults: list[tuple[Fault, ...]] = [(Fault(edge, kind),) for edge in edges for kind in edge.kinds]
+    for base in (FAILED, ENDED) if first else (FAILED,):
+        further = [edge for edge in recorded(stage, case, base, retried=first) if edge not in clean]
+        further = [edge for edge in further if first or knows_the_engine(edge)]
+        further = [edge for edge in further if base == FAILED or edge.where not in STEPS]
+        faults += [(base, Fault(edge, kind)) for edge in further for kind in edge.kinds]
+        edges += further
+    return edges, faults
 
 
 def swept(stage: Stage, case: Case, pairs: int = PAIRS) -> Sweep:
@@ -60,10 +69,25 @@ def swept(stage: Stage, case: Case, pairs: int = PAIRS) -> Sweep:
             verdict = judged(trial, each)
             sweep.verdicts.append(verdict)
             # What comes after the fault: the rollback and the retry.
-            after = [edge for edge in edges_of(trial) if edge not in edges and knows_the_engine(edge)]
+            after = [edge for edge in edges_of(trial) if edge not in edges]
+            after = [edge for edge in after if case == CASES[0] or knows_the_engine(edge)]
             later += [(each[0], after)] if len(each) == 1 and after else []
+    if case == CASES[0]:
+        add_log_ins(stage, case, sweep)
     sweep.verdicts += paired(stage, case, later, pairs)
     return sweep
+
+
+def add_log_ins(stage: Stage, case: Case, sweep: Sweep) -> None:
+    """The edges of what Secrets Manager asks for with RotateImmediately=false: only to log in."""
+    with stage.trial(case) as trial:
+        trial.log_in()
+        edges = list(edges_of(trial))
+    sweep.edges += map(str, edges)
+    for fault in (Fault(edge, kind) for edge in edges for kind in edge.kinds):
+        sweep.applicable += 1
+        with stage.trial(case, fault) as trial:
+            sweep.verdicts.append(judged_log_in(trial, fault))
 
 
 def paired(stage: Stage, case: Case, later: list[tuple[Fault, list[Edge]]], count: int) -> Iterator[Verdict]:

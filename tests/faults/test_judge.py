@@ -76,8 +76,16 @@ def test_a_failure_that_nobody_is_told_of_is_found(trial: Trial) -> None:
 
 def test_a_message_that_comes_twice_is_found(trial: Trial) -> None:
     def twice(answer: Any) -> Any:
-        machine = trial.application.machine
-        boto3.client("sns").publish(TopicArn=machine.topic, Message=json.dumps(answer["Alert"]["Body"]))
+        body = answer["Alert"]["Body"]
+        said = {"AlertId": "alertId", "Severity": "severity", "Outcome": "outcome", "Secret": "secretArn"}
+        said |= {"Step": "step", "Error": "error"}
+        attributes: Any = {name: {"DataType": "String", "StringValue": body[key]} for name, key in said.items()}
+        boto3.client("sns").publish(
+            TopicArn=trial.application.machine.topic,
+            Subject=answer["Alert"]["Subject"],
+            Message=json.dumps(body),
+            MessageAttributes=attributes,
+        )
         return answer
 
     change(trial, "RollBack", twice)

@@ -1,21 +1,24 @@
 """One application whose machine has faults laid, and what its attempts to rotate come to."""
 
+import io
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+from rotatorctl.local.secrets_manager import SecretsManagerError
 from tests.contract.worlds import WORLDS
 from tests.contract.worlds import World as Server
 from tests.faults import functions
-from tests.faults.edges import ENTRY, INVOCATION, PUBLICATION, ROTATE, Edge, Fault, changes_the_server
+from tests.faults.edges import ENTRY, INVOCATION, PUBLICATION, Edge, Fault, changes_the_server
 from tests.faults.functions import ROOT, Functions
 from tests.faults.orchestration import Orchestration
+from tests.function_log import logged_to
 from tests.workflow.applications import Application, Case, rotating
 from tests.workflow.conftest import outcome_of
 from tests.workflow.machine import STATES
@@ -28,7 +31,7 @@ NOT_STARTED = "not started"
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one attempt came to: how Secrets Manager saw it, and the outcome, the messages, the refused log-ins."""
+    """What one attempt came to: how Secrets Manager saw it, the outcome, the messages, one user's refused log-ins."""
 
     told: str
     end: str
@@ -46,6 +49,8 @@ class Trial:
     application: Application
     functions: Functions
     orchestration: Orchestration
+    # What `rotate` logs, which runs in this process.
+    log: io.StringIO
     _seen: set[str] = field(default_factory=set)
 
     def lay(self, faults: tuple[Fault, ...]) -> None:
@@ -59,20 +64,28 @@ class Trial:
     def rotate(self) -> Attempt:
         return self._attempt(self.application.rotate)
 
+    def log_in(self) -> Attempt:
+        """What Secrets Manager asks for when a secret is given to a function and is not to be rotated yet."""
+        return self._attempt(lambda: self.application.rotate(RotateImmediately=False))
+
     def retry(self) -> Attempt:
         """Secrets Manager's retry, when whatever lasted is over."""
-        self.functions.outage = self.orchestration.refusing = False
+        self.mend()
         return self._attempt(self.application.retry)
+
+    def mend(self) -> None:
+        """Whatever lasts ends."""
+        self.functions.outage = self.orchestration.refusing = False
 
     def _attempt(self, begin: Any) -> Attempt:
         application, machine = self.application, self.application.machine
         before, invoked = self._refused(), len(self.functions.invocations)
         told = begin()
-        for execution in self._new():
-            if execution["status"] != "SUCCEEDED":
-                machine.execution_ended(execution["executionArn"])
+        self.orchestration.land()
         machine.settle()
-        refused = self._refused() - before
+        self._tell_of_ends()
+        after = self._refused()
+        refused = max(after[user] - before[user] for user in before)
         ended = self._new()
         self._seen |= {each["executionArn"] for each in ended}
         end, key = self._end(ended[-1]) if ended else ("rotated", "")
@@ -80,6 +93,18 @@ class Trial:
             end = NOT_STARTED
         changed = any(changes_the_server(call) for _, calls in self.functions.invocations[invoked:] for call in calls)
         return Attempt(told, end, key, machine.messages(), refused, changed)
+
+    def _tell_of_ends(self) -> None:
+        """EventBridge's rules hear of every execution that did not succeed, also of those that they start."""
+        heard: set[str] = set()
+        while new := [each["executionArn"] for each in self._new() if each["status"] != "SUCCEEDED"]:
+            if heard.issuperset(new):
+                return
+            for arn in new:
+                if arn not in heard:
+                    self.orchestration.execution_ended(arn)
+            heard.update(new)
+            self.application.machine.settle()
 
     def _new(self) -> list[dict[str, Any]]:
         """The executions of this attempt, oldest first."""
@@ -97,10 +122,10 @@ class Trial:
         told = [json.loads(state["output"])["Verdict"]["Report"] for state in left if state["name"] == "Alert"]
         return (told[0]["Outcome"], told[0]["Key"]) if told else (str(execution["status"]), "")
 
-    def _refused(self) -> int:
-        """How many log-ins of the application's users the server has refused so far."""
+    def _refused(self) -> dict[str, int]:
+        """How many log-ins of each of the application's users the server has refused so far."""
         name = self.application.first.username
-        return sum(self.application.server.refused(user) for user in (name, f"{name}_clone"))
+        return {user: self.application.server.refused(user) for user in (name, f"{name}_clone")}
 
 
 def _key(execution: dict[str, Any]) -> str:
@@ -108,6 +133,16 @@ def _key(execution: dict[str, Any]) -> str:
     text = execution.get("cause", "")
     cause = json.loads(text) if text.startswith("{") else {}
     return str(cause.get("Report", cause).get("Key", ""))
+
+
+def pending_value(application: Application) -> str:
+    """The value that this rotation made, or nothing if it came to none."""
+    with suppress(SecretsManagerError):
+        answer = application.machine.secrets_manager.get_secret_value(
+            SecretId=application.arn, VersionId=application.token
+        )
+        return str(answer["SecretString"])
+    return ""
 
 
 @dataclass(frozen=True)
@@ -140,26 +175,32 @@ class Stage:
             application.machine.handlers.update({state: called.handler(state) for state in STATES})
             orchestration = Orchestration(application.machine)
             called.interrupt = orchestration.interrupt
-            called.age = lambda state: application.machine.secrets_manager.age_next_read(application.arn, state)
-            trial = Trial(application, called, orchestration)
+            age = application.machine.secrets_manager.age_next_read
+            called.age = lambda state: age(application.arn, state)
+            orchestration.age = lambda: age(application.arn, os.environ["AWS_SDK_UA_APP_ID"])
+            trial = Trial(application, called, orchestration, io.StringIO())
             trial.lay(faults)
-            with orchestration.disturbed():
+            with orchestration.disturbed(), logged_to(trial.log):
                 yield trial
                 application.machine.settle()
 
 
-def recorded(stage: Stage, case: Case, *faults: Fault) -> list[Edge]:
-    """The edges of one rotation: of a clean one, or of one with these faults."""
+def recorded(stage: Stage, case: Case, *faults: Fault, retried: bool = False) -> list[Edge]:
+    """The edges of one rotation: of a clean one, or of one with these faults and of its retry."""
     with stage.trial(case, *faults) as trial:
         attempt = trial.rotate()
         assert (attempt.end == "rotated") == (not faults), attempt
+        if retried:
+            attempt = trial.retry()
+            assert attempt.end == "rotated", attempt
         return list(edges_of(trial))
 
 
 def edges_of(trial: Trial) -> Iterator[Edge]:
     """Every edge that a trial has come by so far."""
-    for time, calls in enumerate(trial.orchestration.calls):
-        yield from (Edge(ROTATE, time, number, name) for number, name in enumerate(_before_the_wait(calls)))
+    for where, made in trial.orchestration.calls.items():
+        for time, calls in enumerate(made):
+            yield from (Edge(where, time, number, name) for number, name in enumerate(_before_the_wait(calls)))
     entered: list[str] = []
     for state in trial.orchestration.entered:
         if state not in STATES:

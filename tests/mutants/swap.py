@@ -38,7 +38,7 @@ def existing() -> dict[str, list[FunctionType]]:
     """Every function object there is, by file. Asked before the first fork, so that no mutant has to look."""
     found: dict[str, list[FunctionType]] = defaultdict(list)
     for each in gc.get_objects():
-        if isinstance(each, FunctionType) and each.__code__.co_filename.startswith(str(FUNCTIONS)):
+        if type(each) is FunctionType and each.__code__.co_filename.startswith(str(FUNCTIONS)):
             found[each.__code__.co_filename].append(each)
     return found
 
