@@ -34,6 +34,7 @@ class _Words:
     applications: str
     what_next: str
     commands: tuple[tuple[str, str], ...] = ()
+    no_failure: str = ""
 
 
 def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int) -> Json:
@@ -62,6 +63,11 @@ def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int
     return {"Key": finding.key, "Subject": subject, "Body": body, "Email": _email(finding, failure, words, body)}
 
 
+def of_a_failure(previous: Json) -> bool:
+    """Whether people heard of a failure before this attempt, or would have if the alert could have been sent."""
+    return bool(previous["Told"] or previous.get("Alert"))
+
+
 def _subject(text: str) -> str:
     """SNS takes less than 100 characters without line breaks; its older rule, printable ASCII only, is kept too.
 
@@ -79,7 +85,7 @@ def _email(finding: Finding, failure: Failure, words: _Words, body: Json) -> str
         f"Secret:        {body['secret']}",
         f"               {body['secretArn']}",
         f"Version:       {body['versionId']}, attempt {body['attempt']}",
-        f"Failure:       {failure if failure.error != 'none' else 'none now; an earlier attempt had failed'}",
+        f"Failure:       {failure if failure.error != 'none' else words.no_failure}",
         f"Works now:     {works}",
         f"Applications:  {words.applications}",
         f"What is next:  {words.what_next}",
@@ -92,7 +98,9 @@ def _email(finding: Finding, failure: Failure, words: _Words, body: Json) -> str
 
 def _words(request: Request, finding: Finding, failure: Failure, rolled_back: int) -> _Words:
     if finding.outcome == ROTATED:
-        return _Words("info", "Recovered, the secret is rotated", "no, AWSCURRENT is the new value", "nothing to do")
+        before = ("Recovered, the secret is rotated", "none now; an earlier attempt had failed")
+        headline, none = before if of_a_failure(request.previous) else ("Rotated", "none")
+        return _Words("info", headline, "no, AWSCURRENT is the new value", "nothing to do", no_failure=none)
     if finding.outcome == NEEDS_A_PERSON:
         return _needs_a_person(request, finding, failure)
     if finding.outcome == UNTOUCHED:

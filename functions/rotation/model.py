@@ -30,6 +30,9 @@ class Request:
     failure: Json
     retry_count: int
     rotation_token: str = field(repr=False)
+    # When the execution started, and what CreateSecret found the secret to be.
+    started: str
+    kind: Json
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Request":
@@ -47,6 +50,9 @@ class Request:
             failure=_failure(_found(event, "Failure", dict, {})),
             retry_count=_found(event, "RetryCount", int, 0),
             rotation_token=_found(event, "RotationToken", str, ""),
+            # Absent in executions that began before the stack was upgraded.
+            started=_found(request, "Started", str, ""),
+            kind={key: _found(completed, key, str, "unknown") for key in ("Engine", "Strategy")},
         )
 
     @property

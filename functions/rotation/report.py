@@ -3,10 +3,11 @@
 `rotate` passes on its words, and hands what matters of it to the next attempt as `Previous`.
 """
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rotation.alert import alert
+from rotation.alert import alert, of_a_failure
 from rotation.model import Json, Request
 from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNKNOWN, Failure, Finding
 
@@ -42,7 +43,7 @@ def _report(request: Request, finding: Finding, failure: Failure, rolled_back: i
         "Working": finding.working,
         "PendingRemoved": finding.pending_removed,
         "Key": finding.key,
-        "Tell": finding.outcome != ROTATED or _of_a_failure(request.previous),
+        "Tell": finding.outcome != ROTATED or of_a_failure(request.previous) or _tells_success(),
         "RolledBack": rolled_back,
         "Attempt": request.attempt,
         "SecretId": request.secret_id,
@@ -57,9 +58,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _of_a_failure(previous: Json) -> bool:
-    """Whether people heard of a failure before this success, or would have if the alert could have been sent."""
-    return bool(previous["Told"] or previous.get("Alert"))
+def _tells_success() -> bool:
+    return os.environ.get("TELL_SUCCESS") == "true"
 
 
 def previous_of(verdict: Json, delivered: bool) -> Json:

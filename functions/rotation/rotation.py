@@ -6,8 +6,9 @@ from functools import cached_property
 from rotation import engines
 from rotation.admin_secret import admin_credentials
 from rotation.engines.base import Engine
-from rotation.errors import InvalidSecretError, StageConflictError, UnavailableError
-from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Request
+from rotation.errors import InvalidSecretError, RotationError, StageConflictError, UnavailableError
+from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Json, Request
+from rotation.outcome import UNKNOWN
 from rotation.secret import Secret
 from rotation.secret_store import Description, SecretStore
 from rotation.settings import OFF, RETAIN, only_of_a_log_in
@@ -97,6 +98,20 @@ class Rotation:
         with suppress(InvalidSecretError):
             pending = self.secret(self.request.token, None) if self._looks_back else None
         return not pending.credentials.same_account(self.current) if pending else self.current_secret.alternates
+
+    @property
+    def kind(self) -> Json:
+        """The names of engine and strategy, for those who count rotations."""
+        strategy = "alternating users" if self.alternates else "single user"
+        return {"Engine": self.current_secret.traits.module, "Strategy": strategy}
+
+    def kind_if_known(self) -> Json:
+        """What CreateSecret found it to be, or what is to be seen now, or that nobody knows."""
+        if self.request.kind["Engine"] != UNKNOWN:
+            return self.request.kind
+        with suppress(RotationError):
+            return self.kind
+        return self.request.kind
 
     @property
     def strategy(self) -> Strategy:

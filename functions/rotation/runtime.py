@@ -7,8 +7,9 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from rotation.errors import InvalidEventError, RotationError
-from rotation.model import Json, Request
+from rotation.errors import InvalidEventError, RotationError, RotationFailedError, StillRunningError
+from rotation.metrics import count_attempt, count_not_started
+from rotation.model import Json, Request, name_of
 from rotation.redaction import conceal, forget, redacted
 from rotation.rotation import Rotation
 from rotation.secret_store import SecretStore
@@ -37,10 +38,13 @@ def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, A
             logger.append_keys(secret=request.secret_name, version=request.token, execution=request.execution)
             # The Lambda runtime reports an error with the request's id and no more.
             logger.info("started", function_request_id=getattr(context, "aws_request_id", None))
-            verdict = step(Rotation(request, SecretStore(request.secret_id)))
+            rotation = Rotation(request, SecretStore(request.secret_id))
+            verdict = step(rotation)
             for warning in verdict.get("Warnings", ()):
                 logger.warning(warning)
             logger.info("done", verdict=verdict.get("State") or verdict["Report"]["Outcome"])
+            if "Report" in verdict:
+                count_attempt(request, verdict["Report"], rotation.kind_if_known())
             return verdict
 
     return handler
@@ -57,10 +61,24 @@ def rotate_handler(answer: Callable[[Mapping[str, Any], Any], None]) -> Callable
             logger.append_keys(
                 step=event.get("Step"), secret=event.get("SecretId"), version=event.get("ClientRequestToken")
             )
-            answer(event, context)
+            with _counting_what_is_not_started(event):
+                answer(event, context)
             logger.info("done")
 
     return handler
+
+
+@contextmanager
+def _counting_what_is_not_started(event: Mapping[str, Any]) -> Iterator[None]:
+    """Executions that failed or still run tell people themselves; what else a call may end in does not."""
+    try:
+        yield
+    except (RotationFailedError, StillRunningError):
+        raise
+    except Exception as error:
+        if "detail-type" not in event:
+            count_not_started(name_of(str(event.get("SecretId"))), type(error).__name__)
+        raise
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def create_secret(rotation: Rotation) -> Json:
     if rotation.secret(request.token, AWSPENDING) is None:
         value = rotation.strategy.next_value(current)
         rotation.store.stage_pending(request.token, value, request.rotation_token)
-    return {"State": "CreateSecret", "CurrentVersionId": description.current}
+    return {"State": "CreateSecret", "CurrentVersionId": description.current, **rotation.kind}
 
 
 def set_secret(rotation: Rotation) -> Json:
@@ -28,7 +28,7 @@ def set_secret(rotation: Rotation) -> Json:
     _require_replicas_in_sync(rotation)
     pending = rotation.pending
     rotation.strategy.apply(rotation.engine, rotation.known(pending))
-    return {"State": "SetSecret", "CurrentVersionId": rotation.request.current_version}
+    return {"State": "SetSecret", "CurrentVersionId": rotation.request.current_version, **rotation.kind}
 
 
 def test_secret(rotation: Rotation) -> Json:
@@ -39,7 +39,8 @@ def test_secret(rotation: Rotation) -> Json:
         rotation.engine.verify(rotation.current, reads)
     else:
         warnings = rotation.strategy.test(rotation.engine, rotation.known(rotation.pending), reads)
-    return {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version, "Warnings": warnings}
+    completed = {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version, **rotation.kind}
+    return {**completed, "Warnings": warnings}
 
 
 def finish_secret(rotation: Rotation) -> Json:

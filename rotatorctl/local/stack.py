@@ -49,6 +49,9 @@ _ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD
 # A call of the rotation function is answered when the rotation has ended: Lambda's limit of 900 s and a little more.
 _CLIENT = Config(read_timeout=930, retries={"total_max_attempts": 1}, proxies={})
 
+# A resource of a type that the emulator does not know.
+_UNKNOWN = re.compile(r"(?m)^  \w+:\n    Type: AWS::Logs::QueryDefinition\n(?:    .*\n|\n)+")
+
 # The emulator's own Python runtime reports every exception as Runtime.HandlerError, so that no error name of ours would
 # reach the Retry and Catch of the state machine. A custom runtime is served by a real Runtime API, on which AWS's own
 # client tells errors by their names. The code's folder comes first, as in Lambda; boto3 is this environment's, as in
@@ -213,15 +216,15 @@ def _build(template: Path, folder: Path, overrides: Mapping[str, str]) -> Path:
             log=folder / "build.log",
         )
         shutil.copytree(ROOT / ".aws-sam" / "build", built)
-    for code in (path for path in built.iterdir() if path.is_dir()):
+    for code in built.glob("*Function"):
         bootstrap = code / "bootstrap"
         bootstrap.write_text(_BOOTSTRAP.format(python=sys.executable))
         bootstrap.chmod(0o755)
-    copied = built / "template.yaml"
-    text = re.sub(r"(?m)\bRuntime: python3\.\d+$", "Runtime: provided.al2023", copied.read_text())
-    # Paths of what is not built are relative to the folder that this is a copy of.
-    copied.write_text(text.replace(": ../../", f": {ROOT}/"))
-    return copied
+    for copied in built.rglob("template.yaml"):
+        text = re.sub(r"(?m)\bRuntime: python3\.\d+$", "Runtime: provided.al2023", copied.read_text())
+        # Paths of what is not built are relative to the folder that this is a copy of.
+        copied.write_text(_UNKNOWN.sub("", text).replace(": ../../", f": {ROOT}/"))
+    return built / "template.yaml"
 
 
 @contextmanager

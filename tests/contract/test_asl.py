@@ -259,8 +259,8 @@ def test_the_longest_execution_ends_before_the_machines_limit_and_that_before_ro
 
 def results() -> dict[str, Any]:
     """What each Task's resource returns, by the shape of what the functions really return."""
-    request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "")
-    step = {"Payload": {"State": "SetSecret", "CurrentVersionId": ""}}
+    request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "", "", {})
+    step = {"Payload": {"State": "SetSecret", "CurrentVersionId": "", "Engine": "", "Strategy": ""}}
     report = {"Payload": verdict(request, Finding(ROTATED), Failure())}
     by_state = dict.fromkeys(TASKS, step) | {"FinishSecret": report, "RollBack": report, "Alert": {"MessageId": ""}}
     return {name: shape_of(result) for name, result in by_state.items()}

@@ -22,7 +22,14 @@ LAYERS = (
     ("rotation.engines.postgres_roles",),
     ("rotation.engines.mysql_users",),
     ("rotation.engines.mysql_clone",),
-    ("rotation.alert", "rotation.waiting", "rotation.engines", "rotation.strategies.base", "rotation.admin_secret"),
+    (
+        "rotation.alert",
+        "rotation.metrics",
+        "rotation.waiting",
+        "rotation.engines",
+        "rotation.strategies.base",
+        "rotation.admin_secret",
+    ),
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
     ("rotation.rotation",),
     ("rotation.steps", "rotation.log_ins", "rotation.attempts"),
@@ -35,7 +42,7 @@ LAYERS = (
 OUTSIDE = {
     "boto3": {"rotation.secret_store", "rotation.executions", "rotation.rds"},
     "botocore": {"rotation.aws"},
-    "aws_lambda_powertools": {"rotation.runtime"},
+    "aws_lambda_powertools": {"rotation.runtime", "rotation.metrics"},
 }
 # The Lambda runtime brings these, so they are not packaged.
 OF_THE_RUNTIME = {"boto3", "botocore"}

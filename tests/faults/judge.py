@@ -96,7 +96,8 @@ def _look_at_a_failure(
     pending = "AWSPENDING" in application.stages().get(application.token, [])
     verdict.hold(pending, "AWSPENDING was not kept for the retry")
     if attempt.end == "needs a person":
-        verdict.hold(any(fault.kind == OUTAGE for fault in faults), "a person is needed, though every service answers")
+        asked_for = any(fault.kind == OUTAGE for fault in faults) or bool(attempt.notices)
+        verdict.hold(asked_for, "a person is needed, though every service answers")
         for message in attempt.messages:
             _look_at_the_working_credential(application, verdict, json.loads(message["Message"]), logs_in)
         return

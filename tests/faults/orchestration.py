@@ -118,11 +118,11 @@ class Orchestration:
             with suppress(Exception):
                 self._late.pop()()
 
-    def execution_ended(self, arn: str) -> None:
+    def execution_ended(self, event: dict[str, Any]) -> None:
         """EventBridge's news of an end, which Lambda brings again if the function fails."""
         for _ in range(TRIES):
             with suppress(Exception, _EndedError):
-                self._watched(RECOVER, lambda: self.machine.execution_ended(arn))
+                self._watched(RECOVER, lambda: self.machine.tell_rotate(event))
                 return
 
     def _rotate(self, function_arn: str, event: dict[str, str]) -> None:

@@ -56,7 +56,7 @@ def test_a_rotation_that_keeps_every_promise_is_let_pass(trial: Trial) -> None:
 
 
 def test_a_promotion_of_what_was_never_set_is_found(trial: Trial) -> None:
-    done = {"CurrentVersionId": next(iter(trial.application.stages()))}
+    done = {"CurrentVersionId": next(iter(trial.application.stages())), "Engine": "redis", "Strategy": "single user"}
     handlers = trial.application.machine.handlers
     for state in ("SetSecret", "TestSecret"):
         handlers[state] = partial(lambda state, event, _: done | {"State": state}, state)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+from rotation.executions import ROLLBACK
 from rotatorctl.local.secrets_manager import SecretsManagerError
 from tests.contract.worlds import WORLDS
 from tests.contract.worlds import World as Server
@@ -19,6 +20,7 @@ from tests.faults.edges import ENTRY, INVOCATION, PUBLICATION, Edge, Fault, chan
 from tests.faults.functions import ROOT, Functions
 from tests.faults.orchestration import Orchestration
 from tests.function_log import logged_to
+from tests.workflow import second_paths
 from tests.workflow.applications import Application, Case, rotating
 from tests.workflow.conftest import outcome_of
 from tests.workflow.machine import STATES
@@ -37,6 +39,8 @@ class Attempt:
     end: str
     key: str
     messages: list[dict[str, Any]]
+    # What EventBridge's rules told people, of executions that could not do so themselves.
+    notices: list[str]
     refused: int
     # Whether a call may have changed the server.
     changed: bool
@@ -83,7 +87,7 @@ class Trial:
         told = begin()
         self.orchestration.land()
         machine.settle()
-        self._tell_of_ends()
+        notices = self._tell_of_ends()
         after = self._refused()
         refused = max(after[user] - before[user] for user in before)
         ended = self._new()
@@ -92,19 +96,20 @@ class Trial:
         if not ended and application.credentials() == application.first:
             end = NOT_STARTED
         changed = any(changes_the_server(call) for _, calls in self.functions.invocations[invoked:] for call in calls)
-        return Attempt(told, end, key, machine.messages(), refused, changed)
+        return Attempt(told, end, key, machine.messages(), notices, refused, changed)
 
-    def _tell_of_ends(self) -> None:
+    def _tell_of_ends(self) -> list[str]:
         """EventBridge's rules hear of every execution that did not succeed, also of those that they start."""
         heard: set[str] = set()
-        while new := [each["executionArn"] for each in self._new() if each["status"] != "SUCCEEDED"]:
-            if heard.issuperset(new):
-                return
-            for arn in new:
-                if arn not in heard:
-                    self.orchestration.execution_ended(arn)
-            heard.update(new)
+        notices: list[str] = []
+        while new := [each for each in self._new() if each["status"] != "SUCCEEDED" and each["name"] not in heard]:
+            for each in new:
+                heard.add(each["name"])
+                event = self.application.machine.status_change(each)
+                notices += second_paths.notices(event).values()
+                self.orchestration.execution_ended(event)
             self.application.machine.settle()
+        return notices
 
     def _new(self) -> list[dict[str, Any]]:
         """The executions of this attempt, oldest first."""
@@ -120,7 +125,10 @@ class Trial:
         history = self.application.machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
         left = [event["stateExitedEventDetails"] for event in history["events"] if "stateExitedEventDetails" in event]
         told = [json.loads(state["output"])["Verdict"]["Report"] for state in left if state["name"] == "Alert"]
-        return (told[0]["Outcome"], told[0]["Key"]) if told else (str(execution["status"]), "")
+        if told:
+            return told[0]["Outcome"], told[0]["Key"]
+        # Nobody looks any more.
+        return ("needs a person" if execution["name"].endswith(ROLLBACK) else str(execution["status"])), ""
 
     def _refused(self) -> dict[str, int]:
         """How many log-ins of each of the application's users the server has refused so far."""

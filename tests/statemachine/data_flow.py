@@ -31,7 +31,10 @@ def entries(definition: Json, begin: Shape, results: Mapping[str, Shape]) -> dic
     `begin` is the shape of the execution's input, `results` that of what each Task's resource returns. Raises
     UnknownPathError.
     """
-    context = {"Execution": {"Id": None, "Input": begin}, "State": {"EnteredTime": None, "RetryCount": None}}
+    context = {
+        "Execution": {"Id": None, "Input": begin},
+        "State": {"EnteredTime": None, "RetryCount": None},
+    }
     entered: dict[str, Shape] = {definition["StartAt"]: begin}
     waiting = [definition["StartAt"]]
     while waiting:

@@ -244,12 +244,18 @@ def test_every_function_is_given_the_request(run: Runner, case: str) -> None:
     given = [parameters["Payload"]["Request"] for state, parameters in execution.given if state != "Alert"]
 
     assert given
+    assert all(each.pop("Started") for each in given)
     assert all(each == request for each in given)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_function_is_given_the_last_step_that_was_completed(run: Runner, case: str) -> None:
-    completed = {"State": run(case).body["Ended"]["Step"], "CurrentVersionId": ""}
+    completed = {
+        "State": run(case).body["Ended"]["Step"],
+        "CurrentVersionId": "",
+        "Engine": "unknown",
+        "Strategy": "unknown",
+    }
 
     for state, calls in groupby(run(case).given, key=itemgetter(0)):
         if state != "Alert":
@@ -302,7 +308,7 @@ def test_the_attempts_of_an_answer_are_numbered_without_a_gap(name: str) -> None
 
 def test_a_mocked_verdict_has_only_keys_of_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONSOLE_URL", "https://console.example/executions")
-    request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "")
+    request = Request("Rotate", "secret", "token", 1, NOTHING_TOLD, "execution", "none", "", {}, 0, "", "", {})
     real = verdict(request, Finding(ROTATED), Failure())
 
     for mocked in [reported(case) for case in CASES if reported(case)]:

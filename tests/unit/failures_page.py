@@ -57,13 +57,15 @@ def _request(attempt: int, rolled_back: int) -> Request:
         secret_id=SECRET,
         token=TOKEN,
         attempt=attempt,
-        previous=NOTHING_TOLD | {"RolledBack": rolled_back},
+        previous=NOTHING_TOLD | {"RolledBack": rolled_back, "Told": attempt > 1},
         execution=execution(attempt),
         completed="none",
         current_version=_OLD_VERSION,
         failure={},
         retry_count=0,
         rotation_token="",
+        started="",
+        kind={},
     )
 
 

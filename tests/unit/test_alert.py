@@ -11,7 +11,7 @@ from rotation.model import Json, Request
 from rotation.outcome import NEEDS_A_PERSON, NONE, ROLLED_BACK, ROTATED, UNKNOWN, UNTOUCHED, Failure, Finding
 from tests.unit.test_model import EVENT
 
-REQUEST = Request.of(EVENT)
+REQUEST = dataclasses.replace(Request.of(EVENT), previous=EVENT["Request"]["Previous"] | {"Told": True})
 FAILURE = Failure("SetSecret", "LoginRefusedError", "the service refused the log-in")
 ROTATE = f"aws secretsmanager rotate-secret --secret-id {REQUEST.secret_id}"
 ACCOUNT = "(user 'app' at db.example.com:5432)"
@@ -151,6 +151,13 @@ def test_a_message_of_mode_rollback_that_finds_all_well_names_no_failure() -> No
 
     assert "none in none" not in message["Email"]
     assert "Failure:       none now; an earlier attempt had failed" in message["Email"]
+
+
+def test_a_success_after_no_failure_is_no_recovery() -> None:
+    message = alert(Request.of(EVENT), FINDINGS["recovered"], Failure(), 0)
+
+    assert message["Subject"] == "Rotated: prod/orders/database"
+    assert "Failure:       none\n" in message["Email"]
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "größe/🦊", "line\nbreak", "a"])

@@ -119,9 +119,19 @@ class Machine:
 
     def execution_ended(self, arn: str) -> None:
         """What the EventBridge rule does when an execution has timed out, was stopped, or failed."""
-        event = json.loads((ROOT / "events/eventbridge/execution_aborted.json").read_text())
-        event["detail"] |= {"executionArn": arn}
         self.await_end(arn)
+        self.tell_rotate(self.status_change(self.stepfunctions.describe_execution(executionArn=arn)))
+
+    def status_change(self, execution: Mapping[str, Any]) -> dict[str, Any]:
+        """The event of an execution's end."""
+        event: dict[str, Any] = json.loads((ROOT / "events/eventbridge/execution_aborted.json").read_text())
+        event["detail"] |= {
+            key: execution[key] for key in ("executionArn", "stateMachineArn", "name", "status", "input")
+        }
+        event["detail"] |= {key: execution.get(key) for key in ("error", "cause")}
+        return event
+
+    def tell_rotate(self, event: dict[str, Any]) -> None:
         importlib.import_module("rotate").handler(event, Context(self.seconds))
 
     def await_end(self, arn: str) -> None:

@@ -1,0 +1,58 @@
+"""What CloudWatch counts: metrics in the function's own log (EMF), which cost no call.
+
+Everything is counted per stack, because each further combination of dimensions is a metric that costs money; one metric
+tells engines and strategies apart. A secret's name is a property of the log line, to be searched for, and never a
+dimension: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from rotation.model import Json, Request
+from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED
+
+NAMESPACE = "SecretRotation"
+
+# How an attempt ended, and the metric that counts it.
+OUTCOMES = {ROTATED: "Rotated", UNTOUCHED: "Untouched", ROLLED_BACK: "RolledBack", NEEDS_A_PERSON: "NeedsAPerson"}
+NOT_STARTED = "RotationNotStarted"
+
+
+def count_attempt(request: Request, report: Json, kind: Mapping[str, str]) -> None:
+    """One attempt as its report tells it: its outcome, how long it took in milliseconds, which attempt it was.
+
+    `kind` has its Engine and its Strategy. Counted by the function that found the outcome; if that one's answer is lost
+    and it looks again, it counts again.
+    """
+    metrics = _about(request.secret_name)
+    metrics.add_metric(OUTCOMES[report["Outcome"]], MetricUnit.Count, 1)
+    if request.started:
+        duration = datetime.now(UTC) - datetime.fromisoformat(request.started)
+        metrics.add_metric("Duration", MetricUnit.Milliseconds, duration.total_seconds() * 1000)
+    metrics.add_metric("Attempts", MetricUnit.Count, request.attempt)
+    metrics.add_metadata("step", report["Step"])
+    metrics.add_metadata("error", report["Error"])
+    metrics.flush_metrics()
+    by_engine = _about(request.secret_name)
+    by_engine.add_dimension("Outcome", report["Outcome"])
+    for name, value in kind.items():
+        by_engine.add_dimension(name, value)
+    by_engine.add_metric("Rotations", MetricUnit.Count, 1)
+    by_engine.flush_metrics()
+
+
+def count_not_started(secret: str, error: str) -> None:
+    """A call of Secrets Manager that came to no execution, which alone would tell people."""
+    metrics = _about(secret)
+    metrics.add_metric(NOT_STARTED, MetricUnit.Count, 1)
+    metrics.add_metadata("error", error)
+    metrics.flush_metrics()
+
+
+def _about(secret: str) -> EphemeralMetrics:
+    """Its one dimension is `service`, the stack's name, from POWERTOOLS_SERVICE_NAME."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_metadata("secret", secret)
+    return metrics

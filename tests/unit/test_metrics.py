@@ -1,0 +1,89 @@
+"""What is counted, as CloudWatch reads it from the log."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from rotation.errors import RotationFailedError, StageConflictError, StillRunningError
+from rotation.metrics import NAMESPACE, OUTCOMES, count_attempt
+from rotation.model import Request
+from rotation.runtime import rotate_handler
+from tests.unit.test_model import EVENT
+
+REQUEST = dataclasses.replace(Request.of(EVENT), started="2026-11-25T04:30:00.000+00:00")
+KIND = {"Engine": "postgres", "Strategy": "single user"}
+CALL = {"Step": "createSecret", "SecretId": REQUEST.secret_id, "ClientRequestToken": REQUEST.token}
+
+
+@pytest.fixture(autouse=True)
+def stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "secret-rotation")
+
+
+def emitted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines that CloudWatch takes for metrics."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if "_aws" in line]
+
+
+def metrics(lines: list[dict[str, Any]]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Each metric by its name and dimensions."""
+    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for line in lines:
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        assert directive["Namespace"] == NAMESPACE
+        (names,) = directive["Dimensions"]
+        dimensions = frozenset((name, line[name]) for name in names)
+        found |= {(each["Name"], dimensions): line[each["Name"]][0] for each in directive["Metrics"]}
+    return found
+
+
+@pytest.mark.parametrize(("outcome", "name"), OUTCOMES.items())
+def test_an_attempt_is_counted_per_stack_and_once_by_engine(
+    capsys: pytest.CaptureFixture[str], outcome: str, name: str
+) -> None:
+    count_attempt(REQUEST, {"Outcome": outcome, "Step": "SetSecret", "Error": "UnavailableError"}, KIND)
+
+    lines = emitted(capsys)
+    counted = metrics(lines)
+    stack = frozenset({("service", "secret-rotation")})
+    by_engine = stack | {("Outcome", outcome), *KIND.items()}
+    assert counted.pop(("Duration", stack)) > 0
+    assert counted == {(name, stack): 1, ("Attempts", stack): 2, ("Rotations", by_engine): 1}
+    assert all(line["secret"] == REQUEST.secret_name for line in lines)
+    assert (lines[0]["step"], lines[0]["error"]) == ("SetSecret", "UnavailableError")
+
+
+def test_an_execution_from_before_an_upgrade_has_no_duration(capsys: pytest.CaptureFixture[str]) -> None:
+    count_attempt(dataclasses.replace(REQUEST, started=""), {"Outcome": "rotated", "Step": "", "Error": ""}, KIND)
+
+    assert {name for name, _ in metrics(emitted(capsys))} == {"Rotated", "Attempts", "Rotations"}
+
+
+@pytest.mark.parametrize(
+    ("error", "count"), [(StageConflictError, 1), (KeyError, 1), (RotationFailedError, 0), (StillRunningError, 0)]
+)
+def test_a_call_that_came_to_no_execution_is_counted(
+    capsys: pytest.CaptureFixture[str], error: type[Exception], count: int
+) -> None:
+    def answer(event: Any, context: Any) -> None:
+        raise error("made to fail by a test")
+
+    with pytest.raises(Exception, match="made to fail"):
+        rotate_handler(answer)(CALL, None)
+
+    lines = emitted(capsys)
+    assert [line["RotationNotStarted"] for line in lines] == [[1.0]] * count
+    assert all(line["secret"] == REQUEST.secret_name and line["error"] == error.__name__ for line in lines)
+
+
+def test_news_of_an_execution_is_no_call_of_secrets_manager(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(event: Any, context: Any) -> None:
+        raise StageConflictError
+
+    with pytest.raises(StageConflictError):
+        rotate_handler(answer)({"detail-type": "Step Functions Execution Status Change"}, None)
+
+    assert emitted(capsys) == []

@@ -1,0 +1,73 @@
+"""What EventBridge's rules tell people of executions that could not do so themselves, read from monitoring.yaml."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import yaml
+
+from tests.workflow.machine import ROOT
+
+type Json = dict[str, Any]
+
+# An event is of the one machine there is.
+ANY = "any"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the short forms of CloudFormation's functions: of !Sub the text, of any other that it is any value."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+    return loader.construct_scalar(node) if suffix == "Sub" and isinstance(node, yaml.ScalarNode) else ANY
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+@cache
+def rules() -> Mapping[str, Json]:
+    """The rules that publish, by their logical ids."""
+    resources = yaml.load((ROOT / "monitoring.yaml").read_text(), _Loader)["Resources"]
+    return {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::Events::Rule"}
+
+
+def notices(event: Json) -> dict[str, str]:
+    """The texts that the rules publish for this event, by the rule."""
+    fired = {name: rule for name, rule in rules().items() if _matches(rule["EventPattern"], event)}
+    return {name: _rendered(rule["Targets"][0]["InputTransformer"], event) for name, rule in fired.items()}
+
+
+def _matches(pattern: Any, event: Any) -> bool:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html"""
+    if isinstance(pattern, dict):
+        alternatives = pattern.get("$or")
+        fields = ((field, inner) for field, inner in pattern.items() if field != "$or")
+        matched = all(field in event and _matches(inner, event[field]) for field, inner in fields)
+        return matched and (alternatives is None or any(_matches(each, event) for each in alternatives))
+    return any(_takes(each, event) for each in pattern)
+
+
+def _takes(wanted: Any, value: Any) -> bool:
+    if not isinstance(wanted, dict):
+        return wanted in (value, ANY)
+    ((operator, operand),) = wanted.items()
+    return _OPERATORS[operator](value, operand)
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "suffix": lambda value, operand: str(value).endswith(operand),
+    "anything-but": lambda value, operand: value not in operand,
+}
+
+
+def _rendered(transformer: Json, event: Json) -> str:
+    text = str(json.loads(transformer["InputTemplate"]))
+    for name, path in transformer["InputPathsMap"].items():
+        value: Any = event
+        for key in path.split(".")[1:]:
+            value = value[key]
+        text = text.replace(f"<{name}>", str(value))
+    return re.sub(r"\$\{ConsoleUrl\}", "https://console.example/executions", text)
