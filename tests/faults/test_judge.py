@@ -4,19 +4,26 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
 
-from tests.faults.edges import INVOCATION, KILLED, Edge, Fault
+from rotation import runtime
+from tests.faults.edges import ENTRY, INVOCATION, KILLED, PUBLICATION, REFUSED, STOPPED, Edge, Fault
 from tests.faults.judge import judged
+from tests.faults.sweep import ENDED, FAILED
 from tests.faults.trial import Stage, Trial
+from tests.workflow import second_paths
 from tests.workflow.applications import SINGLE, Case
 
 pytestmark = pytest.mark.xdist_group("judge")
 
 CASE = Case("redis", SINGLE, overlap=True)
 NOT_TESTED = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), KILLED)
+STOPPED_ROLLBACK = (ENDED, Fault(Edge("RollBack", 0, INVOCATION, "invoked"), STOPPED))
+TOLD_AND_STOPPED = (ENDED, Fault(Edge("RotationFailed", 0, ENTRY, "entered"), STOPPED))
+UNTOLD_RECOVERY = (FAILED, Fault(Edge(PUBLICATION, 1, INVOCATION, ""), REFUSED))
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +139,38 @@ def test_a_promotion_that_took_effect_and_is_taken_back_is_found(stage: Stage) -
     assert "a promotion that took effect was rolled back" in verdict.broken
 
 
+def test_a_message_whose_subject_says_something_else_is_found(trial: Trial) -> None:
+    def reassuring(answer: Any) -> Any:
+        answer["Alert"]["Subject"] = "Recovered: payments/db"
+        return answer
+
+    change(trial, "RollBack", reassuring)
+
+    assert "'untouched', but 'Recovered: payments/db'" in broken(trial)
+
+
+def test_a_password_in_the_log_of_rotate_is_found(trial: Trial) -> None:
+    machine = trial.application.machine
+    tell_rotate = machine.tell_rotate
+
+    def chatty(event: dict[str, Any]) -> None:
+        runtime.logger.info(trial.application.first.password)
+        tell_rotate(event)
+
+    with patch.object(machine, "tell_rotate", chatty):
+        assert "a secret value is to be seen" in broken(trial)
+
+
+@pytest.mark.parametrize("faults", [STOPPED_ROLLBACK, UNTOLD_RECOVERY], ids=["stopped rollback", "recovery"])
+def test_what_no_rule_of_eventbridge_tells_in_place_of_the_machine_is_found(
+    stage: Stage, faults: tuple[Fault, ...]
+) -> None:
+    with stage.trial(CASE, *faults) as trial, patch.object(second_paths, "notices", lambda event: {}):
+        verdict = judged(trial, faults)
+
+    assert any(promise.startswith(("nobody was told", "told of the recovery")) for promise in verdict.broken)
+
+
 def test_a_function_is_killed_also_where_its_call_was_refused(stage: Stage) -> None:
     """The read that finds no pending value yet is answered by an error."""
     read = Fault(Edge("CreateSecret", 0, 2, "secretsmanager:GetSecretValue"), KILLED)
@@ -139,3 +178,18 @@ def test_a_function_is_killed_also_where_its_call_was_refused(stage: Stage) -> N
         verdict = judged(trial, (read,))
 
     assert (verdict.ends, verdict.broken) == (["untouched", "rotated"], [])
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(STOPPED_ROLLBACK, id="the rollback after a stop is stopped itself"),
+        pytest.param(TOLD_AND_STOPPED, id="it is stopped when it has told people"),
+        pytest.param(UNTOLD_RECOVERY, id="nobody takes the news of the recovery"),
+    ],
+)
+def test_what_a_sweep_has_found_broken_is_kept(stage: Stage, faults: tuple[Fault, ...]) -> None:
+    with stage.trial(CASE, *faults) as trial:
+        verdict = judged(trial, faults)
+
+    assert (verdict.ends[-1], verdict.broken) == ("rotated", [])
