@@ -59,7 +59,7 @@ def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int
         "executionArn": request.execution,
         "executionUrl": f"{os.environ['CONSOLE_URL']}/{request.execution}",
     }
-    subject = _subject(f"{words.headline}: {request.secret_name}")
+    subject = subject_line(f"{words.headline}: {request.secret_name}")
     return {"Key": finding.key, "Subject": subject, "Body": body, "Email": _email(finding, failure, words, body)}
 
 
@@ -68,7 +68,7 @@ def of_a_failure(previous: Json) -> bool:
     return bool(previous["Told"] or previous.get("Alert"))
 
 
-def _subject(text: str) -> str:
+def subject_line(text: str) -> str:
     """SNS takes less than 100 characters without line breaks; its older rule, printable ASCII only, is kept too.
 
     Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html

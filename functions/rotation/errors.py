@@ -68,4 +68,4 @@ class RollbackFailedError(RotationError):
 
 
 class AlertFailedError(RotationError):
-    """The report of a failed rotation could not be published."""
+    """An alert could not be published."""

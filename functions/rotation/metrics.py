@@ -51,6 +51,16 @@ def count_not_started(secret: str, error: str) -> None:
     metrics.flush_metrics()
 
 
+def measure_ages(counts: Mapping[str, int], names: Mapping[str, list[str]]) -> None:
+    """How old the stack's secrets are, in days, and how many are overdue; `names` of secrets are to be read."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    for name, count in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, count)
+    for name, secrets in names.items():
+        metrics.add_metadata(name, secrets)
+    metrics.flush_metrics()
+
+
 def _about(secret: str) -> EphemeralMetrics:
     """Its one dimension is `service`, the stack's name, from POWERTOOLS_SERVICE_NAME."""
     metrics = EphemeralMetrics(namespace=NAMESPACE)

@@ -68,6 +68,16 @@ def rotate_handler(answer: Callable[[Mapping[str, Any], Any], None]) -> Callable
     return handler
 
 
+def scheduled_handler(run: Callable[[Mapping[str, Any]], Json]) -> Callable[[Mapping[str, Any], Any], None]:
+    """The handler that a schedule calls, with EventBridge's event."""
+
+    def handler(event: Mapping[str, Any], context: Any) -> None:
+        with boundary():
+            logger.info("done", **run(event))
+
+    return handler
+
+
 @contextmanager
 def _counting_what_is_not_started(event: Mapping[str, Any]) -> Iterator[None]:
     """Executions that failed or still run tell people themselves; what else a call may end in does not."""

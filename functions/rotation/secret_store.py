@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -38,6 +39,54 @@ class Description:
         if version := self.version(AWSCURRENT):
             return version
         raise StageConflictError("no version of the secret is labelled AWSCURRENT")
+
+
+@dataclass(frozen=True)
+class RotatedSecret:
+    """A secret whose rotation is turned on, as ListSecrets shows it; dates are days of UTC."""
+
+    name: str
+    arn: str
+    created: date
+    last_rotated: date | None
+    next_rotation: date | None
+    after_days: int
+    schedule_expression: str
+    pending: str
+
+
+def rotated_by(function_arn: str) -> list[RotatedSecret]:
+    """The secrets that have this rotation function; raises UnavailableError or AccessDeniedError.
+
+    ListSecrets cannot be asked for them. It leaves out secrets that are scheduled for deletion, and may show what was
+    five minutes ago: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+    """
+    with translated("secretsmanager:ListSecrets", "*"):
+        pages = list(_client().get_paginator("list_secrets").paginate())
+    entries = [entry for page in pages for entry in page["SecretList"]]
+    return [
+        _rotated(entry)
+        for entry in entries
+        if entry.get("RotationEnabled") and entry.get("RotationLambdaARN") == function_arn
+    ]
+
+
+def _rotated(entry: Mapping[str, Any]) -> RotatedSecret:
+    rules, versions = entry.get("RotationRules", {}), entry.get("SecretVersionsToStages", {})
+    return RotatedSecret(
+        name=entry["Name"],
+        arn=entry["ARN"],
+        created=_day(entry["CreatedDate"]),
+        last_rotated=_day(entry["LastRotatedDate"]) if "LastRotatedDate" in entry else None,
+        next_rotation=_day(entry["NextRotationDate"]) if "NextRotationDate" in entry else None,
+        after_days=rules.get("AutomaticallyAfterDays", 0),
+        schedule_expression=rules.get("ScheduleExpression", ""),
+        pending=next((v for v, stages in versions.items() if AWSPENDING in stages and AWSCURRENT not in stages), ""),
+    )
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
 
 
 class SecretStore:

@@ -1,6 +1,6 @@
 """`make demo`: a real password rotated by the deployed state machine, a failed rotation put right, and the mails.
 
-PostgreSQL, the state machine and the six functions are real; AWS is played on this machine (see docs/architecture.md).
+PostgreSQL, the state machine and the functions are real; AWS is played on this machine (see docs/architecture.md).
 """
 
 import json

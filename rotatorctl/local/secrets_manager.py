@@ -7,7 +7,7 @@ the rotation function itself, or with its RotationToken, is trusted.
 
 Rules come from botocore's service model of secretsmanager 2017-10-17 and from the User Guide; the tests name
 the source of each. Not modelled: permissions, encryption, resource policies, the making of replicas, the
-schedule itself, quotas on requests and versions, pagination.
+schedule itself, quotas on requests and versions, pagination but of ListSecrets.
 """
 
 import copy
@@ -66,6 +66,10 @@ __all__ = [
     "SecretsManagerError",
     "Silences",
 ]
+
+
+# The most that MaxResults of ListSecrets may ask for.
+PAGE = 100
 
 
 def _no_function(function_arn: str, event: dict[str, str]) -> None:
@@ -174,7 +178,7 @@ class SecretsManager:
             return describe(self._view(request["SecretId"], caller), self.region)
 
     def list_secrets(self, *, caller: str | None = None, **request: Any) -> Answer:
-        """ListSecrets, all on one page; the filters `name` and `tag-key`."""
+        """ListSecrets; the filters `name` and `tag-key`. Nothing may change between two pages."""
         with self._lock:
             listed = []
             for secret in self._secrets.values():
@@ -184,7 +188,9 @@ class SecretsManager:
                 entry = describe(secret, self.region)
                 entry["SecretVersionsToStages"] = entry.pop("VersionIdsToStages", {})
                 listed.append(entry)
-            return {"SecretList": listed}
+        first = int(request.get("NextToken", 0))
+        after = first + request.get("MaxResults", PAGE)
+        return {"SecretList": listed[first:after]} | ({"NextToken": str(after)} if after < len(listed) else {})
 
     def tag_resource(self, *, caller: str | None = None, **request: Any) -> Answer:
         """TagResource."""

@@ -17,7 +17,7 @@ LAYERS = (
     ("rotation.errors", "rotation.redaction"),
     ("rotation.model", "rotation.aws", "rotation.call", "rotation.tls", "rotation.passwords"),
     ("rotation.settings", "rotation.secret_fields", "rotation.rds"),
-    ("rotation.outcome", "rotation.secret", "rotation.secret_store", "rotation.executions"),
+    ("rotation.outcome", "rotation.secret", "rotation.secret_store", "rotation.executions", "rotation.topic"),
     ("rotation.engines.base", "rotation.engines.postgres_verifiers", "rotation.engines.mysql_grants"),
     ("rotation.engines.postgres_roles",),
     ("rotation.engines.mysql_users",),
@@ -32,7 +32,7 @@ LAYERS = (
     ),
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
     ("rotation.rotation",),
-    ("rotation.steps", "rotation.log_ins", "rotation.attempts"),
+    ("rotation.steps", "rotation.log_ins", "rotation.attempts", "rotation.overdue"),
     ("rotation.rollback",),
     ("rotation.runtime",),
     ("*",),
@@ -40,7 +40,7 @@ LAYERS = (
 
 # Who may reach what is outside. Whatever else is imported is an engine's driver.
 OUTSIDE = {
-    "boto3": {"rotation.secret_store", "rotation.executions", "rotation.rds"},
+    "boto3": {"rotation.secret_store", "rotation.executions", "rotation.rds", "rotation.topic"},
     "botocore": {"rotation.aws"},
     "aws_lambda_powertools": {"rotation.runtime", "rotation.metrics"},
 }

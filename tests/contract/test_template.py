@@ -56,6 +56,7 @@ ACTIONS = {
         "secretsmanager:GetSecretValue",
         "secretsmanager:UpdateSecretVersionStage",
     },
+    "FindOverdueRole": LOGS | TRACES | {"secretsmanager:ListSecrets", "sns:Publish"},
     "RotationStateMachineRole": TRACES
     | {
         "lambda:InvokeFunction",
@@ -144,6 +145,11 @@ def about(service: str) -> list[tuple[str, Json]]:
     ]
 
 
+def about_secrets() -> list[tuple[str, Json]]:
+    """The statements on single secrets; ListSecrets is on none."""
+    return [each for each in about("secretsmanager") if each[1]["Action"] != "secretsmanager:ListSecrets"]
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_handler_exists(name: str) -> None:
     module, attribute = FUNCTIONS[name]["Handler"].split(".")
@@ -193,7 +199,7 @@ def test_every_statement_on_secrets_is_confined_to_secrets_that_chose_this_rotat
     arn = "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Name}"
     built = {"Sub": [arn, {"Name": RESOURCES["RotateFunction"]["Properties"]["FunctionName"]}]}
 
-    for role, statement in about("secretsmanager"):
+    for role, statement in about_secrets():
         if statement in admin_statements():
             continue
         allowed = statement["Condition"]["StringEquals"]["secretsmanager:resource/AllowRotationLambdaArn"]
@@ -204,11 +210,11 @@ ADMIN_TAG = "secretsmanager:ResourceTag/rotation:admin"
 
 
 def admin_statements() -> list[Json]:
-    return [each for _, each in about("secretsmanager") if ADMIN_TAG in each["Condition"]["StringEquals"]]
+    return [each for _, each in about_secrets() if ADMIN_TAG in each["Condition"]["StringEquals"]]
 
 
 def test_an_admin_secret_is_read_by_the_two_that_log_in_as_admin_if_its_tag_names_this_stack() -> None:
-    roles = {role for role, statement in about("secretsmanager") if statement in admin_statements()}
+    roles = {role for role, statement in about_secrets() if statement in admin_statements()}
 
     assert roles == {"SetSecretRole", "RollBackRole"}
     for statement in admin_statements():
@@ -222,7 +228,7 @@ def test_an_admin_secret_is_read_by_the_two_that_log_in_as_admin_if_its_tag_name
 def test_stages_are_confined_where_iam_has_the_key_for_it() -> None:
     confined = {
         (role, statement["Action"]): as_set(statement["Condition"]["StringEquals"]["secretsmanager:VersionStage"])
-        for role, statement in about("secretsmanager")
+        for role, statement in about_secrets()
         if "secretsmanager:VersionStage" in statement["Condition"]["StringEquals"]
     }
 
@@ -238,7 +244,7 @@ def test_keys_are_used_through_secrets_manager_for_secrets_of_this_account_only(
         assert "AccountId" in text(statement["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"])
 
 
-def test_only_descriptions_logs_and_traces_are_allowed_on_every_resource() -> None:
+def test_only_the_list_of_secrets_logs_and_traces_are_allowed_on_every_resource() -> None:
     unconfined = {
         action
         for role in ROLES
@@ -247,7 +253,9 @@ def test_only_descriptions_logs_and_traces_are_allowed_on_every_resource() -> No
         for action in as_set(statement["Action"])
     }
 
-    assert {action.split(":")[0] for action in unconfined} == {"logs", "xray"}
+    assert {action for action in unconfined if action.split(":")[0] not in ("logs", "xray")} == {
+        "secretsmanager:ListSecrets"
+    }
 
 
 def test_the_machine_may_invoke_exactly_the_functions_of_its_tasks() -> None:
@@ -337,6 +345,23 @@ def transformed(transformer: Json, event: Json) -> str:
             value = value[key]
         result = result.replace(f"<{name}>", json.dumps(value))
     return result
+
+
+def test_secrets_are_looked_over_at_the_same_hour_of_every_day() -> None:
+    rule = of_type("AWS::Events::Rule")["FindOverdueRule"]
+    permission = of_type("AWS::Lambda::Permission")["FindOverduePermission"]
+
+    assert re.fullmatch(r"cron\(\d+ \d+ \* \* \? \*\)", rule["ScheduleExpression"])
+    assert rule["Targets"] == [{"Id": "FindOverdue", "Arn": {"GetAtt": "FindOverdueFunction.Arn"}}]
+    assert permission["FunctionName"] == {"Ref": "FindOverdueFunction"}
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert permission["SourceArn"] == {"GetAtt": "FindOverdueRule.Arn"}
+
+
+def test_metrics_are_told_apart_by_the_name_of_the_stack() -> None:
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
 @pytest.mark.parametrize("name", TEMPLATE["Parameters"])

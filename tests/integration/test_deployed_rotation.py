@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
@@ -111,6 +112,22 @@ def test_the_rule_alone_rolls_back_what_nobody_waits_for(secret: DeployedSecret)
     assert json.loads(secret.executions()[1]["cause"])["Outcome"] in ("rolled back", "untouched")
     assert secret.logs_in(secret.old)
     assert len(deployed.new_mails()) == 1
+
+
+def test_the_daily_call_tells_of_a_secret_that_is_overdue(secret: DeployedSecret) -> None:
+    deployed = secret.deployed
+    secret.rotate()
+    assert secret.outcome() == "RotationSucceeded"
+    event = {"time": (datetime.now(UTC) + timedelta(days=32)).isoformat()}
+
+    answer = deployed.stack.client("lambda").invoke(
+        FunctionName=deployed.function("FindOverdueFunction"), Payload=json.dumps(event)
+    )
+
+    assert "FunctionError" not in answer
+    told = [mail for mail in deployed.new_mails() if secret.user in mail["Subject"]]
+    assert [mail["Subject"] for mail in told] == [f"OVERDUE, not rotated for 32 days: it/{secret.user}"]
+    assert f"rotate-secret --secret-id {secret.arn}" in told[0].get_content().replace("\n", "")
 
 
 def test_no_secret_value_and_no_rotation_token_is_to_be_seen_anywhere(secret: DeployedSecret) -> None:

@@ -468,6 +468,18 @@ def test_secrets_are_listed_by_name_and_tag(model: SecretsManager) -> None:
     assert model.list_secrets()["SecretList"][0]["SecretVersionsToStages"] == {A: ["AWSCURRENT"]}
 
 
+def test_secrets_are_listed_in_pages(model: SecretsManager) -> None:
+    """botocore 1.43, ListSecretsRequest: MaxResults is at most 100; NextToken gets the next results."""
+    for number in range(100):
+        model.create_secret(Name=f"other {number}")
+
+    first, second = model.list_secrets(), model.list_secrets(MaxResults=1, NextToken="100")
+
+    assert (len(first["SecretList"]), first["NextToken"]) == (100, "100")
+    assert [entry["Name"] for entry in second["SecretList"]] == ["other 99"]
+    assert "NextToken" not in second
+
+
 def test_reads_can_lag_behind_a_write(model: SecretsManager) -> None:
     """botocore 1.43, ListSecrets: "All Secrets Manager operations are eventually consistent"."""
     model.stale_reads(2)

@@ -8,13 +8,16 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
 from rotation.executions import attempt_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROTATE, Json, Request
 from rotation.outcome import NEEDS_A_PERSON, NONE, ROLLED_BACK, ROTATED, UNKNOWN, UNTOUCHED, Failure, Finding
+from rotation.overdue import Standing, overdue_alert
 from rotation.report import NOTHING_TOLD, verdict
+from rotation.secret_store import RotatedSecret
 
 PAGE = Path(__file__).parents[2] / "docs/failures.md"
 CONSOLE_URL = "https://console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details"
@@ -80,6 +83,18 @@ def mail(message: Mapping[str, str]) -> str:
     return f"Subject: {message['Subject']}\n\n{message['Email'].rstrip()}"
 
 
+def _overdue() -> tuple[str, Json, str]:
+    """The alert of a secret whose last rotation did not end."""
+    made, rotated, due = date(2025, 11, 4), date(2026, 3, 2), date(2026, 4, 1)
+    secret = RotatedSecret("prod/orders/database", SECRET, made, rotated, due, 30, "", pending=TOKEN)
+    return overdue_alert(Standing(secret, date(2026, 4, 17)))
+
+
+def _overdue_mail() -> str:
+    subject, _, email = _overdue()
+    return mail({"Subject": subject, "Email": email})
+
+
 def _body(message: Json) -> str:
     return json.dumps(message["Body"], indent=2)
 
@@ -109,6 +124,8 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "action-cancelled": lambda: mail(_example(replace(_NOBODY, abandoned=True), _REFUSED)),
     "check": lambda: mail(_example(_NOT_TRIED, _DENIED)),
     "check-after-a-change": lambda: mail(_example(_NOT_TRIED, _DENIED, 2)),
+    "overdue": _overdue_mail,
+    "overdue-json": lambda: json.dumps(_overdue()[1], indent=2),
 }
 
 

@@ -70,4 +70,4 @@ def _rendered(transformer: Json, event: Json) -> str:
         for key in path.split(".")[1:]:
             value = value[key]
         text = text.replace(f"<{name}>", str(value))
-    return re.sub(r"\$\{ConsoleUrl\}", "https://console.example/executions", text)
+    return re.sub(r"\$\{[\w:]+\}", ANY, text)
