@@ -51,6 +51,13 @@ def count_not_started(secret: str, error: str) -> None:
     metrics.flush_metrics()
 
 
+def count_refused(secret: str) -> None:
+    """A step that the service refused to log in; what RollBack is refused shows in the outcome."""
+    metrics = _about(secret)
+    metrics.add_metric("RefusedLogIns", MetricUnit.Count, 1)
+    metrics.flush_metrics()
+
+
 def measure_ages(counts: Mapping[str, int], names: Mapping[str, list[str]]) -> None:
     """How old the stack's secrets are, in days, and how many are overdue; `names` of secrets are to be read."""
     metrics = EphemeralMetrics(namespace=NAMESPACE)

@@ -7,8 +7,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from rotation.errors import InvalidEventError, RotationError, RotationFailedError, StillRunningError
-from rotation.metrics import count_attempt, count_not_started
+from rotation.errors import InvalidEventError, LoginRefusedError, RotationError, RotationFailedError, StillRunningError
+from rotation.metrics import count_attempt, count_not_started, count_refused
 from rotation.model import Json, Request, name_of
 from rotation.redaction import conceal, forget, redacted
 from rotation.rotation import Rotation
@@ -39,7 +39,8 @@ def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, A
             # The Lambda runtime reports an error with the request's id and no more.
             logger.info("started", function_request_id=getattr(context, "aws_request_id", None))
             rotation = Rotation(request, SecretStore(request.secret_id))
-            verdict = step(rotation)
+            with _counting_refusals(request):
+                verdict = step(rotation)
             for warning in verdict.get("Warnings", ()):
                 logger.warning(warning)
             logger.info("done", verdict=verdict.get("State") or verdict["Report"]["Outcome"])
@@ -76,6 +77,15 @@ def scheduled_handler(run: Callable[[Mapping[str, Any]], Json]) -> Callable[[Map
             logger.info("done", **run(event))
 
     return handler
+
+
+@contextmanager
+def _counting_refusals(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except LoginRefusedError:
+        count_refused(request.secret_name)
+        raise
 
 
 @contextmanager

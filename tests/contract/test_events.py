@@ -17,7 +17,8 @@ def payloads(folder: str) -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "events" / folder).iterdir())}
 
 
-CALLS, EXECUTIONS, ENDS = payloads("secrets_manager"), payloads("executions"), payloads("eventbridge")
+CALLS, EXECUTIONS, EVENTS = payloads("secrets_manager"), payloads("executions"), payloads("eventbridge")
+ENDS = {name: event for name, event in EVENTS.items() if event["source"] == "aws.states"}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -2,16 +2,21 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rotation.errors import RotationFailedError, StageConflictError, StillRunningError
-from rotation.metrics import NAMESPACE, OUTCOMES, count_attempt
+from rotation import overdue
+from rotation.errors import LoginRefusedError, RotationFailedError, StageConflictError, StillRunningError
+from rotation.metrics import NAMESPACE, OUTCOMES, count_attempt, count_not_started, count_refused
 from rotation.model import Request
-from rotation.runtime import rotate_handler
+from rotation.runtime import lambda_handler, rotate_handler
 from tests.unit.test_model import EVENT
 
+ROOT = Path(__file__).parents[2]
+MONITORING = (ROOT / "monitoring.yaml").read_text()
 REQUEST = dataclasses.replace(Request.of(EVENT), started="2026-11-25T04:30:00.000+00:00")
 KIND = {"Engine": "postgres", "Strategy": "single user"}
 CALL = {"Step": "createSecret", "SecretId": REQUEST.secret_id, "ClientRequestToken": REQUEST.token}
@@ -87,3 +92,47 @@ def test_news_of_an_execution_is_no_call_of_secrets_manager(capsys: pytest.Captu
         rotate_handler(answer)({"detail-type": "Step Functions Execution Status Change"}, None)
 
     assert emitted(capsys) == []
+
+
+def test_a_step_that_the_service_refused_to_log_in_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    def step(rotation: Any) -> Any:
+        raise LoginRefusedError("refused")
+
+    with pytest.raises(LoginRefusedError):
+        lambda_handler(step)(EVENT, None)
+
+    (line,) = emitted(capsys)
+    assert (line["RefusedLogIns"], line["secret"]) == ([1.0], REQUEST.secret_name)
+
+
+@pytest.fixture
+def everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The names of all metrics that have no other dimension than the stack."""
+    monkeypatch.setenv("ROTATE_FUNCTION_ARN", "arn:aws:lambda:us-east-1:123456789012:function:secret-rotation-rotate")
+    monkeypatch.setattr(overdue, "rotated_by", lambda arn: [])
+    for outcome in OUTCOMES:
+        count_attempt(REQUEST, {"Outcome": outcome, "Step": "SetSecret", "Error": "UnavailableError"}, KIND)
+    count_not_started(REQUEST.secret_name, "StageConflictError")
+    count_refused(REQUEST.secret_name)
+    overdue.find_overdue({})
+    stack = frozenset({("service", "secret-rotation")})
+    return {name for name, dimensions in metrics(emitted(capsys)) if dimensions == stack}
+
+
+def test_dashboard_and_alarms_show_what_is_counted_and_nothing_else(everything: set[str]) -> None:
+    on_dashboard = re.findall(r'\["SecretRotation", "(\w+)", "service", "\$\{Name\}"', MONITORING)
+    alarms = re.findall(
+        r"Namespace: SecretRotation\n +MetricName: (\w+)\n +Dimensions: \[\{Name: service, Value: !Ref Name\}\]",
+        MONITORING,
+    )
+
+    assert MONITORING.count('["SecretRotation"') == len(on_dashboard)
+    assert MONITORING.count("Namespace: SecretRotation") == len(alarms)
+    assert set(on_dashboard) == everything
+    assert set(alarms) <= everything
+
+
+def test_every_metric_is_documented(everything: set[str]) -> None:
+    documented = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/console.md").read_text(), re.MULTILINE)
+
+    assert everything | {"Rotations"} <= set(documented)

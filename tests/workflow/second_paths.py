@@ -28,25 +28,25 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 @cache
-def rules() -> Mapping[str, Json]:
-    """The rules that publish, by their logical ids."""
+def _rules() -> Mapping[str, Json]:
+    """By their logical ids."""
     resources = yaml.load((ROOT / "monitoring.yaml").read_text(), _Loader)["Resources"]
     return {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::Events::Rule"}
 
 
 def notices(event: Json) -> dict[str, str]:
     """The texts that the rules publish for this event, by the rule."""
-    fired = {name: rule for name, rule in rules().items() if _matches(rule["EventPattern"], event)}
+    fired = {name: rule for name, rule in _rules().items() if matches(rule["EventPattern"], event)}
     return {name: _rendered(rule["Targets"][0]["InputTransformer"], event) for name, rule in fired.items()}
 
 
-def _matches(pattern: Any, event: Any) -> bool:
+def matches(pattern: Any, event: Any) -> bool:
     """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html"""
     if isinstance(pattern, dict):
         alternatives = pattern.get("$or")
         fields = ((field, inner) for field, inner in pattern.items() if field != "$or")
-        matched = all(field in event and _matches(inner, event[field]) for field, inner in fields)
-        return matched and (alternatives is None or any(_matches(each, event) for each in alternatives))
+        matched = all(field in event and matches(inner, event[field]) for field, inner in fields)
+        return matched and (alternatives is None or any(matches(each, event) for each in alternatives))
     return any(_takes(each, event) for each in pattern)
 
 

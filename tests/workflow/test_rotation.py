@@ -1,9 +1,12 @@
 """A rotation that works, as Secrets Manager, the application and the people see it."""
 
+import json
+
 import pytest
 
 from rotatorctl.local.secrets_manager import SILENCES, Silences
 from tests.workflow.conftest import World
+from tests.workflow.machine import ROOT
 
 HAPPY_PATH = ["Begin", "SelectMode", "CreateSecret", "SetSecret", "TestSecret", "FinishSecret"]
 HAPPY_PATH += ["ShouldTell", "SelectEnd", "RotationSucceeded"]
@@ -70,3 +73,28 @@ def test_rotate_immediately_false_fails_and_mails_nothing_when_the_credential_is
     assert world.logs_in("changed-by-hand")
     assert world.machine.messages() == []
     assert world.outcomes() == ["LoginRefusedError"]
+
+
+def test_people_are_told_of_a_success_if_they_want_to_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELL_SUCCESS", "true")
+
+    assert world.rotate() == "RotationSucceeded"
+
+    (message,) = world.machine.messages()
+    assert message["Subject"] == "Rotated: payments/db"
+    assert message["MessageAttributes"]["Severity"]["Value"] == "info"
+
+
+def test_the_test_of_the_alerts_takes_their_way_and_touches_nothing(world: World) -> None:
+    before = world.stages()
+    execution = world.machine.stepfunctions.start_execution(
+        stateMachineArn=world.machine.arn, name="a-test", input=(ROOT / "events/test_alert.json").read_text()
+    )
+    world.machine.execution_ended(execution["executionArn"])
+
+    (message,) = world.machine.messages()
+    assert message["Subject"] == "CHECK NEEDED, AWSCURRENT could not be tried: test-of-the-alerts"
+    assert json.loads(message["Message"])["reason"] == "somebody tries whether alerts arrive"
+    assert [each["name"] for each in world.machine.executions()] == ["a-test"]
+    assert world.stages() == before
+    assert world.logs_in(world.old)

@@ -1,0 +1,78 @@
+"""What EventBridge's rules tell in place of a machine that cannot: for every end that an execution can have."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.workflow.machine import ROOT
+from tests.workflow.second_paths import notices
+
+ATTEMPT, ROLLBACK = "prod-orders-databa-13dda6-3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11-1", "-rollback"
+# A secret may have any name, and an attempt at it ends with a number.
+OF_ANOTHER_SECRET = "prod-db-rollback-13dda6-3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11-1"
+OWN_ENDS = ("RotationFailedError", "RollbackFailedError")
+
+
+def sample(name: str) -> dict[str, Any]:
+    return dict(json.loads((ROOT / "events/eventbridge" / f"{name}.json").read_text()))
+
+
+def end(name: str, status: str, error: str | None = None) -> dict[str, Any]:
+    event = sample("execution_aborted")
+    event["detail"] |= {"name": name, "status": status, "error": error}
+    return event
+
+
+@pytest.mark.parametrize("name", [ATTEMPT, ATTEMPT + ROLLBACK, OF_ANOTHER_SECRET])
+@pytest.mark.parametrize(("status", "error"), [("SUCCEEDED", None), *(("FAILED", error) for error in OWN_ENDS)])
+def test_an_execution_that_told_people_itself_is_not_told_again(name: str, status: str, error: str | None) -> None:
+    assert notices(end(name, status, error)) == {}
+
+
+@pytest.mark.parametrize("name", [ATTEMPT, OF_ANOTHER_SECRET])
+@pytest.mark.parametrize(("status", "error"), [("ABORTED", None), ("TIMED_OUT", None), ("FAILED", "States.Runtime")])
+def test_an_attempt_that_was_ended_is_left_to_its_rollback(name: str, status: str, error: str | None) -> None:
+    assert notices(end(name, status, error)) == {}
+
+
+@pytest.mark.parametrize("name", [ATTEMPT + ROLLBACK, f"{ATTEMPT}-2{ROLLBACK}"])
+@pytest.mark.parametrize(("status", "error"), [("ABORTED", None), ("TIMED_OUT", None), ("FAILED", "States.Runtime")])
+def test_a_rollback_that_was_ended_is_to_be_checked(name: str, status: str, error: str | None) -> None:
+    event = end(name, status, error)
+
+    ((rule, text),) = notices(event).items()
+
+    assert rule == "RollbackEndedRule"
+    assert text.startswith(f"CHECK NEEDED. The rollback {name} ended as {status}.")
+    assert text.endswith(f"/{event['detail']['executionArn']}")
+
+
+@pytest.mark.parametrize("name", [ATTEMPT, ATTEMPT + ROLLBACK])
+def test_a_message_that_could_not_be_published_is_pointed_at(name: str) -> None:
+    event = end(name, "FAILED", "AlertFailedError")
+
+    ((rule, text),) = notices(event).items()
+
+    assert rule == "AlertFailedRule"
+    assert text.startswith(f"ALERT NOT SENT. The message of the rotation {name} could not be published")
+    assert text.endswith(f"/{event['detail']['executionArn']}")
+
+
+def test_what_never_reached_the_function_is_told_in_secrets_managers_words() -> None:
+    event = sample("rotation_failed")
+
+    ((rule, text),) = notices(event).items()
+
+    assert rule == "RotationFailedRule"
+    assert text.startswith(
+        f"Secrets Manager reports RotationFailed of {event['detail']['additionalEventData']['SecretId']}"
+    )
+
+
+@pytest.mark.parametrize("name", ["execution_aborted", "execution_timed_out", "rotation_failed"])
+def test_no_notice_has_the_executions_input(name: str) -> None:
+    event = sample(name)
+    for path in (ATTEMPT, ATTEMPT + ROLLBACK):
+        told = {**event, "detail": {**event["detail"], "name": path}}
+        assert "5d1c0e7a-example-rotation-token" not in json.dumps(notices(told))
