@@ -35,6 +35,7 @@ from rotatorctl.local.secrets_manager_server import serve
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -110,6 +111,8 @@ class OfflineStack:
 
     @overload
     def client(self, service: Literal["cloudformation"]) -> "CloudFormationClient": ...
+    @overload
+    def client(self, service: Literal["events"]) -> "EventBridgeClient": ...
     @overload
     def client(self, service: Literal["lambda"]) -> "LambdaClient": ...
     @overload

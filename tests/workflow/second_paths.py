@@ -47,7 +47,8 @@ def matches(pattern: Any, event: Any) -> bool:
         fields = ((field, inner) for field, inner in pattern.items() if field != "$or")
         matched = all(field in event and matches(inner, event[field]) for field, inner in fields)
         return matched and (alternatives is None or any(matches(each, event) for each in alternatives))
-    return any(_takes(each, event) for each in pattern)
+    values = event if isinstance(event, list) else [event]
+    return any(_takes(each, value) for each in pattern for value in values)
 
 
 def _takes(wanted: Any, value: Any) -> bool:
@@ -58,6 +59,7 @@ def _takes(wanted: Any, value: Any) -> bool:
 
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "prefix": lambda value, operand: str(value).startswith(operand),
     "suffix": lambda value, operand: str(value).endswith(operand),
     "anything-but": lambda value, operand: value not in operand,
 }

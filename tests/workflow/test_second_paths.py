@@ -1,12 +1,13 @@
 """What EventBridge's rules tell in place of a machine that cannot: for every end that an execution can have."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from tests.workflow.machine import ROOT
-from tests.workflow.second_paths import notices
+from tests.workflow.second_paths import matches, notices
 
 ATTEMPT, ROLLBACK = "prod-orders-databa-13dda6-3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11-1", "-rollback"
 # A secret may have any name, and an attempt at it ends with a number.
@@ -76,3 +77,19 @@ def test_no_notice_has_the_executions_input(name: str) -> None:
     for path in (ATTEMPT, ATTEMPT + ROLLBACK):
         told = {**event, "detail": {**event["detail"], "name": path}}
         assert "5d1c0e7a-example-rotation-token" not in json.dumps(notices(told))
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [({}, True), ({"labelUpdated": "GOLDEN"}, False)],
+)
+def test_the_example_rule_for_applications_takes_the_sample_of_a_promotion(
+    changed: dict[str, str], wanted: bool
+) -> None:
+    text = (ROOT / "docs/applications.md").read_text()
+    (rule,) = re.findall(r"<!-- rule: secret label updated -->\n```json\n(.*?)```", text, re.DOTALL)
+    event = sample("secret_label_updated")
+    event["detail"] |= changed
+
+    assert matches(json.loads(rule), event) is wanted
+    assert notices(event) == {}

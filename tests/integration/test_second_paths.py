@@ -1,0 +1,59 @@
+"""What the deployed rules of EventBridge tell in place of the machine."""
+
+import json
+
+import pytest
+
+from tests.integration.conftest import Deployed, DeployedSecret, until
+from tests.workflow.machine import ROOT
+from tests.workflow.test_second_paths import ATTEMPT, OF_ANOTHER_SECRET, ROLLBACK, end
+
+pytestmark = pytest.mark.xdist_group("offline stack")
+
+
+def test_the_deployed_rules_tell_of_what_the_machine_cannot(secret: DeployedSecret) -> None:
+    deployed, name = secret.deployed, f"{secret.user}-1-rollback"
+    states = deployed.stack.client("stepfunctions")
+    rollback = json.loads((ROOT / "events/executions/roll_back.json").read_text()) | {"SecretId": secret.arn}
+    execution = states.start_execution(
+        stateMachineArn=deployed.stack.outputs["StateMachineArn"], name=name, input=json.dumps(rollback)
+    )["executionArn"]
+    until(lambda: "AwaitLateStatement" in secret.states(execution))
+    states.stop_execution(executionArn=execution)
+
+    until(lambda: len(deployed.stack.mails) > deployed.mails_read)
+
+    (mail,) = deployed.new_mails()
+    text = mail.get_content().replace("\n", "")
+    assert text.startswith(f'"CHECK NEEDED. The rollback {name} ended as ABORTED.')
+    assert text.endswith(f'/{execution}"')
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "error", "rules"),
+    [
+        (ATTEMPT, "FAILED", "AlertFailedError", {"AlertFailed"}),
+        (ATTEMPT + ROLLBACK, "FAILED", "AlertFailedError", {"AlertFailed"}),
+        (ATTEMPT + ROLLBACK, "FAILED", "RotationFailedError", set()),
+        (ATTEMPT + ROLLBACK, "FAILED", "States.Runtime", {"RollbackEnd"}),
+        (ATTEMPT + ROLLBACK, "TIMED_OUT", None, {"RollbackEnd"}),
+        (ATTEMPT, "ABORTED", None, set()),
+        (OF_ANOTHER_SECRET, "ABORTED", None, set()),
+    ],
+)
+def test_the_deployed_patterns_choose_as_the_tests_of_their_file_do(
+    deployed: Deployed, name: str, status: str, error: str | None, rules: set[str]
+) -> None:
+    """The emulator's own matcher of patterns, on the rules as they were deployed."""
+    events = deployed.stack.client("events")
+    event = end(name, status, error)
+    event["detail"]["stateMachineArn"] = deployed.stack.outputs["StateMachineArn"]
+    patterns = {rule["Name"]: rule["EventPattern"] for rule in events.list_rules()["Rules"] if "EventPattern" in rule}
+
+    fired = {
+        rule
+        for rule, pattern in patterns.items()
+        if "-Monitoring-" in rule and events.test_event_pattern(EventPattern=pattern, Event=json.dumps(event))["Result"]
+    }
+
+    assert {rule.split("-")[-1].rstrip("0123456789ABCDEF") for rule in fired} == rules
