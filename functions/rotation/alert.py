@@ -7,6 +7,7 @@ from rotation.model import Json, Request
 from rotation.outcome import (
     MOST_ROLLED_BACK_ATTEMPTS,
     NEEDS_A_PERSON,
+    ROLLED_BACK,
     ROTATED,
     UNKNOWN,
     UNTOUCHED,
@@ -15,6 +16,10 @@ from rotation.outcome import (
 )
 
 _LONGEST_SUBJECT = 99
+
+# Where the messages of an outcome are explained: sections of docs/failures.md.
+_SECTIONS = {ROTATED: "rotated", UNTOUCHED: "untouched", ROLLED_BACK: "rolled-back"}
+_CHECK, _ACTION = "needs-a-person-check", "needs-a-person-action"
 
 # RotateSecret meets AWSPENDING on another version, answers with an error, and reattempts that rotation:
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
@@ -58,6 +63,7 @@ def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int
         "reason": failure.reason,
         "executionArn": request.execution,
         "executionUrl": f"{os.environ['CONSOLE_URL']}/{request.execution}",
+        "runbook": runbook(_SECTIONS.get(finding.outcome, _CHECK if finding.working == UNKNOWN else _ACTION)),
     }
     subject = subject_line(f"{words.headline}: {request.secret_name}")
     return {"Key": finding.key, "Subject": subject, "Body": body, "Email": _email(finding, failure, words, body)}
@@ -66,6 +72,11 @@ def alert(request: Request, finding: Finding, failure: Failure, rolled_back: int
 def of_a_failure(previous: Json) -> bool:
     """Whether people heard of a failure before this attempt, or would have if the alert could have been sent."""
     return bool(previous["Told"] or previous.get("Alert"))
+
+
+def runbook(section: str) -> str:
+    """The link to a section of docs/failures.md, where the stack's parameter says that it is to be read."""
+    return f"{os.environ.get('RUNBOOK_URL') or 'docs/failures.md'}#{section}"
 
 
 def subject_line(text: str) -> str:
@@ -93,7 +104,8 @@ def _email(finding: Finding, failure: Failure, words: _Words, body: Json) -> str
     ]
     for when, command in words.commands:
         lines += [f"{when}:", "", *(f"    {line}" for line in command.split("\n")), ""]
-    return "\n".join([*lines, f"Execution: {body['executionUrl']}", f"Alert id:  {body['alertId']}", ""])
+    last = (f"Runbook:   {body['runbook']}", f"Execution: {body['executionUrl']}", f"Alert id:  {body['alertId']}", "")
+    return "\n".join([*lines, *last])
 
 
 def _words(request: Request, finding: Finding, failure: Failure, rolled_back: int) -> _Words:

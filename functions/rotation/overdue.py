@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from rotation.alert import subject_line
+from rotation.alert import runbook, subject_line
 from rotation.errors import AlertFailedError, RotationError
 from rotation.metrics import measure_ages
 from rotation.model import Json
@@ -140,6 +140,7 @@ def overdue_alert(standing: Standing) -> tuple[str, Json, str]:
         "schedule": secret.schedule_expression or f"every {secret.after_days} days",
         "dueSince": str(standing.due),
         "overdueDays": standing.overdue,
+        "runbook": runbook("overdue"),
     }
     return subject_line(f"{headline}: {secret.name}"), body, _email(headline, body, commands)
 
@@ -160,7 +161,7 @@ def _email(headline: str, body: Json, commands: list[tuple[str, str]]) -> str:
     ]
     for when, command in commands:
         lines += [f"{when}:", "", *(f"    {line}" for line in command.split("\n")), ""]
-    return "\n".join([*lines, f"Alert id:  {body['alertId']}", ""])
+    return "\n".join([*lines, f"Runbook:   {body['runbook']}", f"Alert id:  {body['alertId']}", ""])
 
 
 def _commands(secret: RotatedSecret) -> list[tuple[str, str]]:

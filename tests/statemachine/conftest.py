@@ -41,6 +41,7 @@ _SUBSTITUTIONS = {
     "Partition": "aws",
     "AlertTopicArn": "arn:aws:sns:us-east-1:123456789012:alerts",
     "ConsoleUrl": "https://console.example/executions",
+    "RunbookUrl": "docs/failures.md",
 }
 _FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:"
 

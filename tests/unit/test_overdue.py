@@ -244,6 +244,7 @@ def test_the_message_says_what_to_do_and_has_the_form_of_the_other_alerts(accoun
         "ageDays": 32,
         "schedule": "every 30 days",
         "dueSince": "2026-03-31",
+        "runbook": "docs/failures.md#overdue",
         "overdueDays": 2,
     }
     assert attributes == {

@@ -105,6 +105,7 @@ class Machine:
     def _deploy(self, definition: dict[str, Any], topic: str) -> str:
         values = {f"{state}FunctionArn": f"{FUNCTION_ARN}{state}" for state in STATES}
         values |= {"Partition": "aws", "AlertTopicArn": topic, "ConsoleUrl": "https://console.example/executions"}
+        values |= {"RunbookUrl": "docs/failures.md"}
         text = re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], json.dumps(definition))
         role = f"arn:aws:iam::{ACCOUNT}:role/machine"
         machine = self.stepfunctions.create_state_machine(name="rotation", definition=text, roleArn=role)
