@@ -1,5 +1,6 @@
 """One pytest session that tries many mutants, each in a fork of its own, after the servers have been started."""
 
+import ast
 import faulthandler
 import gc
 import json
@@ -9,6 +10,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import CodeType
 from typing import Any, TextIO
@@ -120,6 +122,9 @@ class Mutants:
         function, lines = mutant["function"], range(mutant["line"], mutant["line"] + len(mutant["old"]))
         places = {place: tests for (path, place), tests in self._ran.items() if path == file}
         of_module: set[int] = set().union(*places.values())
+        # What only reads a constant runs no line of its module.
+        if not function:
+            of_module |= self._importing(mutant["file"])
         # The defaults of a function are evaluated before any test runs.
         of_lines = set().union(*(places.get(line, set()) for line in lines)) or places.get(function, set())
         ran = of_lines if function else of_module
@@ -130,6 +135,11 @@ class Mutants:
                 chosen.append(test)
         return chosen
 
+    def _importing(self, file: str) -> set[int]:
+        """The tests in modules that import this one, or something of it."""
+        name = swap.module_of(file).__name__
+        return {number for number, item in enumerate(self._items) if name in _imported(str(item.path))}
+
     def _ordered(self, tests: set[int], file: str, function: str) -> list[int]:
         """Of those that take the same way through the module one, then the next ones: another way sees other things."""
         here, there = self._kills[file, function], self._kills[file, ""]
@@ -139,7 +149,7 @@ class Mutants:
         taken: Counter[int] = Counter()
         turns = {}
         for test in by_cost:
-            way = self._ways[test, file]
+            way = self._ways.get((test, file), 0)
             turns[test] = taken[way]
             taken[way] += 1
         return sorted(by_cost, key=turns.__getitem__)
@@ -214,6 +224,15 @@ class Mutants:
         failure = self._run(test)
         faulthandler.cancel_dump_traceback_later()
         return bool(failure)
+
+
+@cache
+def _imported(path: str) -> set[str]:
+    """The modules that a file imports, and the names that it imports from them."""
+    nodes = list(ast.walk(ast.parse(Path(path).read_text())))
+    whole = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
+    parts = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return whole.union(*({str(node.module), *(f"{node.module}.{each.name}" for each in node.names)} for node in parts))
 
 
 def main(arguments: list[str], mutants: Path, results: Path) -> int:

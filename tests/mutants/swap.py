@@ -12,6 +12,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from botocore.config import Config
+
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 LAMBDA = "<lambda>"
 # What a dataclass gets from its fields.
@@ -155,7 +157,12 @@ def _put_class(old: type, new: type) -> bool:
 
 
 def _differ(old: object, new: object) -> bool:
-    return type(old) is not type(new) or _without_addresses(repr(old)) != _without_addresses(repr(new))
+    return type(old) is not type(new) or _shown(old) != _shown(new)
+
+
+def _shown(value: object) -> str:
+    # By itself botocore's Config shows nothing of what it holds.
+    return _without_addresses(repr(vars(value) if isinstance(value, Config) else value))
 
 
 def _without_addresses(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,54 +17,18 @@ from rotation.errors import (
 )
 from rotation.redaction import forget, redacted
 from rotation.secret_store import SecretStore
-from rotatorctl.local.secrets_manager import SecretsManager, SecretsManagerError
-from rotatorctl.local.secrets_manager_server import serve
+from rotatorctl.local.secrets_manager import SecretsManagerError
 from rotatorctl.local.servers import free_port
+from tests.unit.rotations import GENERIC, Account, begun
 
-ROTATE_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:rotate"
-OLD = json.dumps({"engine": "generic", "password": "Zk3-vQ9_xT7"})
+OLD = json.dumps(GENERIC)
 NEW = json.dumps({"engine": "generic", "password": "bN2~mP5yWc8"})
 
 
-@dataclass
-class Account:
-    """One secret whose rotation has begun: AWSPENDING has no value yet."""
-
-    model: SecretsManager
-    arn: str
-    current: str
-    token: str
-
-    @property
-    def store(self) -> SecretStore:
-        return SecretStore(self.arn)
-
-    @property
-    def rotation_token(self) -> str:
-        return self.model.rotations(self.arn)[-1].rotation_token
-
-    def stages(self) -> dict[str, list[str]]:
-        return dict(self.model.describe_secret(SecretId=self.arn)["VersionIdsToStages"])
-
-    def value(self, stage: str) -> str:
-        return str(self.model.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"])
-
-
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    model = SecretsManager()
-    made = model.create_secret(Name="app", SecretString=OLD, Tags=[{"Key": "rotation:engine", "Value": "generic"}])
-    token = model.rotate_secret(SecretId=made["ARN"], RotationLambdaARN=ROTATE_ARN)["VersionId"]
-    model.wait(made["ARN"])
-    with serve(model) as url:
-        region = {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_SDK_UA_APP_ID": "create-secret"}
-        keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-        for name, value in (region | keys | {"AWS_ENDPOINT_URL_SECRETS_MANAGER": url}).items():
-            monkeypatch.setenv(name, value)
-        secret_store._client.cache_clear()
-        yield Account(model, made["ARN"], made["VersionId"], token)
-        secret_store._client().close()
-        secret_store._client.cache_clear()
+def account() -> Iterator[Account]:
+    with begun(GENERIC, tags={"rotation:engine": "generic"}) as account:
+        yield account
 
 
 def test_a_description_has_labels_tags_rotation_and_replicas(account: Account) -> None:
