@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -141,3 +141,18 @@ def all_started() -> list[dict[str, Any]]:
     backend = stepfunctions_backends[ACCOUNT][REGION]
     found = [execution for machine in backend.state_machines for execution in machine.executions]
     return [{"name": execution.name, "input": json.loads(execution.execution_input)} for execution in found]
+
+
+@dataclass
+class Clock:
+    """A clock that goes on only while somebody sleeps; `meanwhile` is what happens then."""
+
+    now: float = 100.0
+    meanwhile: Callable[[], object] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.meanwhile()
