@@ -45,9 +45,13 @@ def refusal(call: Callable[[], object], kind: type[RotationError]) -> str:
 def test_a_value_is_read_once_but_one_that_is_not_there_yet_again(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: list[Any] = []
-    read = account.model.get_secret_value
-    monkeypatch.setattr(account.model, "get_secret_value", lambda **how: reads.append(how["VersionId"]) or read(**how))
+    reads, read = list[str](), account.model.get_secret_value
+
+    def reading(**request: Any) -> Any:
+        reads.append(request["VersionId"])
+        return read(**request)
+
+    monkeypatch.setattr(account.model, "get_secret_value", reading)
     rotation = account.rotation()
 
     assert rotation.secret(account.token, None) is None
