@@ -145,8 +145,12 @@ def test_a_forbidden_password_is_rejected_for_a_clone_before_it_exists(world: Mo
     source = world.user_of("shop", READ_SHOP)
     clone = replace(clone_of(source), password="new 🦊 secret")
 
-    with pytest.raises(PasswordRejectedError, match="SASLprep"):
+    with pytest.raises(PasswordRejectedError) as error:
         ENGINE.clone_user(admin, source, clone, known=True)
+
+    assert str(error.value) == (
+        f"{clone}: the password has characters that SASLprep (RFC 4013) forbids, so no client can log in with it"
+    )
 
     assert world.run("shop", usersInfo=clone.username)["users"] == []
 
@@ -213,7 +217,7 @@ def test_two_clones_at_once_leave_one_user_with_one_of_the_passwords(world: Mong
 def test_a_source_that_does_not_exist_is_named(world: MongoWorld, admin: Credentials) -> None:
     source = replace(world.user_of("shop"), dbname="logs")
 
-    with pytest.raises(InvalidSecretError, match=f"'{source.username}' .* no such user in the database 'logs'"):
+    with pytest.raises(InvalidSecretError, match=f"^{source}: there is no such user in the database 'logs'$"):
         ENGINE.clone_user(admin, source, clone_of(source), known=True)
 
 

@@ -383,8 +383,14 @@ def test_a_current_user_who_does_not_inherit_keeps_what_it_owns(taken_over: Pair
         f'GRANT "{pair.app.username}" TO "{pair.clone.username}" WITH INHERIT FALSE',
     )
 
-    with pytest.raises(RightsDifferError, match="does not inherit"):
+    with pytest.raises(RightsDifferError) as error:
         pair.rotate(pair.clone, pair.app)
+
+    clone, app = pair.clone.username, pair.app.username
+    assert str(error.value) == (
+        f"{clone!r} owns what {app!r} has to own, and would lose it, because it does not inherit from it: "
+        f'GRANT "{app}" TO "{clone}" WITH INHERIT TRUE, or ALTER ROLE "{clone}" INHERIT'
+    )
 
     ENGINE.verify(pair.clone, [f"{pair.table}_c"])
 
