@@ -1,9 +1,12 @@
 """Each failure of an AWS call in the words of this package."""
 
+from types import ModuleType
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
-from rotation.aws import CONFIG, translated
+from rotation import executions, rds, secret_store
+from rotation.aws import translated
 from rotation.errors import (
     AccessDeniedError,
     InvalidEventError,
@@ -71,8 +74,14 @@ def test_a_request_that_boto3_does_not_know_is_no_event_of_ours() -> None:
     )
 
 
-def test_a_call_and_its_one_repetition_end_before_the_functions_own_limit() -> None:
-    chosen = vars(CONFIG)
+@pytest.mark.parametrize("module", [secret_store, executions, rds])
+def test_a_call_and_its_one_repetition_end_before_the_functions_own_limit(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    client = module._client.__wrapped__()
+    chosen = vars(client.meta.config)
+    client.close()
 
     assert (chosen["connect_timeout"], chosen["read_timeout"]) == (2, 3)
     assert chosen["retries"] == {"mode": "standard", "total_max_attempts": 2}

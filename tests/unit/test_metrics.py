@@ -38,10 +38,12 @@ def metrics(lines: list[dict[str, Any]]) -> dict[tuple[str, frozenset[tuple[str,
     found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
     for line in lines:
         (directive,) = line["_aws"]["CloudWatchMetrics"]
-        assert directive["Namespace"] == NAMESPACE
+        assert directive["Namespace"] == "SecretRotation"
         (names,) = directive["Dimensions"]
         dimensions = frozenset((name, line[name]) for name in names)
         found |= {(each["Name"], dimensions): line[each["Name"]][0] for each in directive["Metrics"]}
+        units = {each["Name"]: each["Unit"] for each in directive["Metrics"]}
+        assert units == {name: "Milliseconds" if name == "Duration" else "Count" for name in units}
     return found
 
 
@@ -136,3 +138,24 @@ def test_every_metric_is_documented(everything: set[str]) -> None:
     documented = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/console.md").read_text(), re.MULTILINE)
 
     assert everything | {"Rotations"} <= set(documented)
+
+
+def test_a_function_counts_the_attempt_that_its_report_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    event = EVENT | {"Completed": EVENT["Completed"] | KIND}
+    report = {"Outcome": "untouched", "Step": "SetSecret", "Error": "UnavailableError"}
+
+    lambda_handler(lambda rotation: {"Report": report})(event, None)
+    lambda_handler(lambda rotation: {"State": "SetSecret"})(event, None)
+
+    counted = {name: dict(dimensions) for name, dimensions in metrics(emitted(capsys))}
+    assert set(counted) == {"Untouched", "Attempts", "Rotations"}
+    assert counted["Rotations"] == {"service": "secret-rotation", "Outcome": "untouched", **KIND}
+
+
+def test_each_outcome_has_its_metric() -> None:
+    assert OUTCOMES == {
+        "rotated": "Rotated",
+        "untouched": "Untouched",
+        "rolled back": "RolledBack",
+        "needs a person": "NeedsAPerson",
+    }

@@ -31,6 +31,11 @@ def test_an_executions_name_shows_secret_token_and_attempt() -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "slug"), [("X-ray/x", "X-ray-x"), ("/_=.@", "_"), ("é/ü", "secret")])
+def test_of_a_secrets_name_an_executions_shows_what_is_allowed(name: str, slug: str) -> None:
+    assert attempt_name(ROTATE, f"{ARN}{name}-a1B2c3", TOKEN, 1).startswith(f"{slug}-")
+
+
 SECRETS = [f"{ARN}{'n' * 505}-a1B2c3", f"{ARN}/_+=.@-a1B2c3", f"{ARN}é-a1B2c3", "", f"{ARN}" + "/" * 40 + "-a1B2c3"]
 TOKENS = [TOKEN, "t" * 64, "x", "with spaces and ü " * 2, "a/b:c*" * 6, "-" * 36]
 

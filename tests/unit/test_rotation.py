@@ -61,6 +61,22 @@ def test_a_value_is_read_once_but_one_that_is_not_there_yet_again(
     assert reads == [account.token, account.token, account.current]
 
 
+def test_a_version_is_read_by_the_label_by_which_a_policy_may_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with begun(APP, APP) as account:
+        account.stage(PENDING)
+        reads, read = list[str | None](), account.model.get_secret_value
+
+        def reading(**request: Any) -> Any:
+            reads.append(request.get("VersionStage"))
+            return read(**request)
+
+        monkeypatch.setattr(account.model, "get_secret_value", reading)
+        rotation = account.rotation()
+
+        assert rotation.current and rotation.pending and rotation.previous()
+        assert reads == ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"]
+
+
 def test_a_label_that_moved_just_now_is_looked_for_again_later(account: Account) -> None:
     rotation = account.rotation()
     assert rotation.description.current == account.current

@@ -62,6 +62,7 @@ def test_a_secret_without_a_server_needs_a_password_and_nothing_else() -> None:
     found = parse({"engine": "generic", "password": "Zk3-vQ9_xT7"}).credentials
 
     assert (found.username, found.password, found.host, found.port) == ("", "Zk3-vQ9_xT7", "", 0)
+    assert parse({"engine": "generic", "password": "Zk3-vQ9_xT7", "username": "app"}).credentials.username == "app"
     assert "'password'" in refusal({"engine": "generic", "username": "app"})
 
 
@@ -476,7 +477,7 @@ def test_each_port_of_several_hosts_has_to_be_one(hosts: str) -> None:
     assert refusal(MONGO | {"host": hosts}) == "the secret's key 'port' is not a number from 1 to 65535"
 
 
-@pytest.mark.parametrize("host", ["one:27018", "one two"])
+@pytest.mark.parametrize("host", ["one:27018", "one two", "one:0"])
 def test_a_single_host_of_mongodb_is_a_host_like_any_other(host: str) -> None:
     assert "'host'" in refusal(MONGO | {"host": host})
 

@@ -44,6 +44,25 @@ class Told(Generic):
         return frozenset(self._rights[credentials.username])
 
 
+class Recording(Generic):
+    """Lets in whoever has one of these passwords, and records each call by passwords alone."""
+
+    def __init__(self, *accepted: str) -> None:
+        super().__init__()
+        self._accepted = accepted
+        self.calls: list[tuple[str | None, ...]] = []
+
+    def verify(self, credentials: Credentials, reads: Sequence[str] = ()) -> None:
+        self.calls.append((credentials.password,))
+        if credentials.password not in self._accepted:
+            raise LoginRefusedError("refused")
+
+    def set_password(self, login: Credentials, target: Credentials, keep: Credentials | None = None) -> None:
+        self.calls.append((login.password, target.password, keep.password if keep else None))
+        if login.password not in self._accepted:
+            raise LoginRefusedError("refused")
+
+
 def known(pending: Credentials, admin: Credentials | None = None, *, fresh: bool = True) -> Known:
     return Known(APP, pending, fresh, True, lambda: replace(APP, password="previous-4Kq"), lambda: admin)
 
@@ -55,6 +74,54 @@ def test_a_single_user_keeps_name_and_host() -> None:
     assert str(error.value) == (
         f"AWSPENDING is for user 'other' {AT}, AWSCURRENT for user 'app' {AT}; a single user keeps name and host"
     )
+
+
+OLD, NOW, NEW, BY = "previous-4Kq", "current-7Tz", "pending-2Wm", "admin-5Rt"
+ADMIN = replace(APP, username="admin", password=BY)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "admin", "fresh", "calls"),
+    [
+        # A clean rotation sends no log-in that is refused.
+        ((NOW,), None, True, [(NOW, NEW, NOW)]),
+        ((OLD,), None, True, [(NOW, NEW, NOW), (OLD, NEW, NOW)]),
+        # Repeated: it may be set already.
+        ((NEW,), None, False, [(NOW, NEW, NOW), (NEW,)]),
+        # The admin first, then the proof that the credential is the user's.
+        ((BY, NOW), ADMIN, True, [(BY,), (NOW,), (BY, NEW, NOW)]),
+        ((BY, OLD), ADMIN, True, [(BY,), (NOW,), (OLD,), (BY, NEW, NOW)]),
+        ((BY, NEW), ADMIN, False, [(BY,), (NOW,), (NEW,)]),
+    ],
+)
+def test_a_password_is_changed_by_the_user_or_for_a_user_who_is_proven(
+    accepted: tuple[str, ...], admin: Credentials | None, fresh: bool, calls: list[tuple[str, ...]]
+) -> None:
+    engine = Recording(*accepted)
+
+    SingleUser().apply(engine, known(PENDING, admin, fresh=fresh))
+
+    assert engine.calls == calls
+
+
+def test_where_one_password_is_enough_the_one_before_is_not_kept() -> None:
+    engine = Recording(NOW)
+
+    SingleUser().apply(engine, replace(known(PENDING), keeps=False))
+
+    assert engine.calls == [(NOW, NEW, None)]
+
+
+@pytest.mark.parametrize("previous", [None, APP, OTHER])
+def test_a_previous_credential_is_tried_only_if_it_is_another_one_of_the_same_user(
+    previous: Credentials | None,
+) -> None:
+    engine = Recording()
+
+    with pytest.raises(LoginRefusedError):
+        SingleUser().apply(engine, replace(known(PENDING), read_previous=lambda: previous))
+
+    assert engine.calls == [(NOW, NEW, NOW)]
 
 
 @pytest.mark.parametrize(("fresh", "second"), [(True, "AWSPREVIOUS"), (False, "AWSPENDING")])
