@@ -84,7 +84,8 @@ def main() -> int:
     random.Random(SEED).shuffle(mutants)
     mutants = mutants[:: arguments.sample]
     with ThreadPoolExecutor(PROCESSES) as pool:
-        work = [(Group("unit", UNIT), mutants)] if arguments.unit else parts(mutants)
+        halves = [(Group(f"unit-{part}", UNIT), mutants[part::PARTS]) for part in range(PARTS)]
+        work = halves if arguments.unit else parts(mutants)
         results = [each for found in pool.map(tried, *zip(*work, strict=True)) for each in found]
     return report(mutants, results)
 

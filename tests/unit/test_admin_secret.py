@@ -163,6 +163,18 @@ def test_the_endpoint_of_an_instance_or_a_clusters_writer_is_what_rds_says(datab
     assert of_cluster == {"host": cluster["Endpoint"], "port": 5434}
 
 
+def test_an_admin_secret_that_rds_manages_is_for_the_endpoint_that_rds_says(databases: Any) -> None:
+    [instance] = databases.describe_db_instances()["DBInstances"]
+    host = instance["Endpoint"]["Address"]
+    with begun(APP) as account:
+        value = json.dumps({"username": "admin", "password": "admin-5Rt"})
+        pairs = [{"Key": "aws:rds:primaryDBInstanceArn", "Value": instance["DBInstanceArn"]}]
+        arn = account.model.create_secret(Name="admin", SecretString=value, Tags=pairs)["ARN"]
+        account.write(APP | {"masterarn": arn, "host": host, "port": 5433})
+
+        assert account.rotation().admin() == Credentials("admin", "admin-5Rt", host, 5433, "postgres")
+
+
 @pytest.mark.parametrize(
     ("tag", "arn"),
     [("aws:rds:primaryDBInstanceArn", f"{ARN}:db:gone"), ("aws:rds:primaryDBClusterArn", f"{ARN}:cluster:gone")],

@@ -222,6 +222,38 @@ def test_a_version_that_was_rotated_to_before_is_refused_with_the_way_out(accoun
     )
 
 
+def test_a_promotion_that_shows_only_while_it_is_looked_for_leaves_nothing_to_do(
+    account: Account, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.stage(GENERIC)
+    ended(account, "SUCCEEDED")
+    describe = account.model.describe_secret
+
+    def before_it_shows(**request: Any) -> Json:
+        answer: Json = describe(**request)
+        monkeypatch.setattr(account.model, "describe_secret", describe)
+        account.move("AWSCURRENT", RemoveFromVersionId=account.current, MoveToVersionId=account.token)
+        return answer
+
+    monkeypatch.setattr(account.model, "describe_secret", before_it_shows)
+
+    call(account)
+
+    assert len(inputs()) == 1
+
+
+def test_an_attempt_that_was_stopped_and_takes_effect_after_all_leaves_nothing_to_do(
+    account: Account, clock: Clock
+) -> None:
+    account.stage(GENERIC)
+    ended(account, "TIMED_OUT")
+    clock.meanwhile = lambda: account.move(
+        "AWSCURRENT", RemoveFromVersionId=account.current, MoveToVersionId=account.token
+    )
+
+    call(account, "setSecret")
+
+
 REFUSED = f"refused, nothing was touched: 3 attempts with this version had to be put right. The last one: {WORDS}"
 
 

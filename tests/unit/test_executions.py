@@ -11,7 +11,7 @@ from moto.stepfunctions.models import Execution as OfMoto
 from rotation import executions
 from rotation.errors import InvalidEventError, StageConflictError
 from rotation.executions import Execution, Executions, LastEvents, attempt_name, rollback_name
-from rotation.model import ROTATE
+from rotation.model import ROTATE, TEST
 from tests.unit.rotations import all_started, end, state_machine
 
 type HistoryIs = Callable[[list[Any]], None]
@@ -38,8 +38,8 @@ def described(machine: str) -> list[str]:
     return names
 
 
-def start(attempt: int) -> str:
-    name = attempt_name(ROTATE, SECRET, TOKEN, attempt)
+def start(attempt: int, mode: str = ROTATE) -> str:
+    name = attempt_name(mode, SECRET, TOKEN, attempt)
     return Executions().start(name, BODY | {"Attempt": attempt})
 
 
@@ -88,12 +88,15 @@ def test_a_name_that_is_taken_by_something_else_is_refused(machine: str, key: st
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33])
-def test_the_last_of_many_attempts_is_found_by_few_look_ups(machine: str, described: list[str], attempts: int) -> None:
+@pytest.mark.parametrize("mode", [ROTATE, TEST])
+def test_the_last_of_many_attempts_is_found_by_few_look_ups(
+    machine: str, described: list[str], attempts: int, mode: str
+) -> None:
     for attempt in range(1, attempts + 1):
-        start(attempt)
+        start(attempt, mode)
     described.clear()
 
-    latest = Executions().latest(ROTATE, SECRET, TOKEN)
+    latest = Executions().latest(mode, SECRET, TOKEN)
 
     assert (latest.attempt if latest else 0) == attempts
     assert len(described) == len(set(described)) <= 2 * attempts.bit_length() + 1

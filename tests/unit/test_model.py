@@ -44,6 +44,14 @@ def test_what_only_some_states_send_may_be_absent() -> None:
     request = Request.of({"Request": EVENT["Request"], "Completed": EVENT["Completed"]})
 
     assert (request.failure, request.retry_count, request.rotation_token) == ({}, 0, "")
+    assert (request.started, request.kind) == ("", {"Engine": "unknown", "Strategy": "unknown"})
+
+
+def test_a_request_knows_when_its_execution_started_and_what_the_secret_is() -> None:
+    kind = {"Engine": "postgres", "Strategy": "single user"}
+    event = {"Request": EVENT["Request"] | {"Started": "2026-11-25"}, "Completed": EVENT["Completed"] | kind}
+
+    assert (Request.of(event).started, Request.of(event).kind) == ("2026-11-25", kind)
 
 
 @pytest.mark.parametrize(

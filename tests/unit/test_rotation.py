@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rotation import steps
+from rotation import engines, steps
 from rotation.engines.mongo import Mongo
 from rotation.engines.mysql import MySQL
 from rotation.engines.postgres import Postgres
@@ -16,6 +16,7 @@ from rotation.rotation import Rotation
 from rotation.strategies.alternating_users import AlternatingUsers
 from rotation.strategies.single_user import SingleUser
 from tests.unit.rotations import GENERIC, Account, begun
+from tests.unit.test_strategies import Told
 
 APP = {"engine": "postgres", "host": "db.example.com", "username": "app", "password": "current-7Tz"}
 PENDING = APP | {"password": "pending-2Wm"}
@@ -242,6 +243,18 @@ def test_finishing_again_is_no_error(generic: Account) -> None:
 
 def test_a_mere_log_in_needs_no_pending_value(generic: Account) -> None:
     assert steps.test_secret(generic.rotation(mode="Test"))["State"] == "TestSecret"
+
+
+@pytest.mark.parametrize("mode", ["Rotate", "Test"])
+def test_a_log_in_proves_by_reading_what_the_tag_names(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Told({})
+    monkeypatch.setattr(engines, "load", lambda traits, retain: engine)
+    with begun(APP, tags={"rotation:reads": "orders shop.items"}) as account:
+        account.stage(PENDING)
+
+        steps.test_secret(account.rotation(mode=mode))
+
+        assert engine.read == [("app", ("orders", "shop.items"))]
 
 
 def test_a_step_stops_when_the_version_is_not_pending(generic: Account) -> None:

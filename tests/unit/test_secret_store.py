@@ -100,7 +100,9 @@ def test_a_value_is_concealed_as_soon_as_it_was_read(account: Account) -> None:
 def test_a_binary_value_is_refused(account: Account) -> None:
     made = account.model.create_secret(Name="binary", SecretBinary=b"\x00\x01")
 
-    with pytest.raises(InvalidSecretError, match="binary"):
+    with pytest.raises(
+        InvalidSecretError, match=r"^the secret's value is binary; this rotator rotates text values only$"
+    ):
         SecretStore(made["ARN"]).read(made["VersionId"], "AWSCURRENT")
 
 
@@ -159,6 +161,22 @@ def test_promotion_leaves_a_label_that_somebody_moved_in_between(account: Accoun
         account.store.promote(account.token, account.current)
 
     assert account.stages()[by_hand] == ["AWSCURRENT"]
+
+
+def test_a_refusal_while_awscurrent_is_read_where_it_was_may_be_one_of_an_old_read(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**request: Any) -> None:
+        raise SecretsManagerError("InvalidParameterException", "it is elsewhere")
+
+    monkeypatch.setattr(account.model, "update_secret_version_stage", refuse)
+    with pytest.raises(UnavailableError) as error:
+        account.store.promote(account.token, account.current)
+
+    assert str(error.value) == (
+        "refused, though AWSCURRENT is read where it was: secretsmanager:UpdateSecretVersionStage on "
+        f"{account.arn}: InvalidParameterException: it is elsewhere"
+    )
 
 
 def test_pending_is_dropped_once_however_often_it_is_asked_for(account: Account) -> None:
