@@ -4,6 +4,7 @@ MariaDB is run in tests/contract. Of what is said to MySQL alone these statement
 as https://dev.mysql.com/doc/refman/8.0/en/account-management-statements.html has it.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,8 +22,16 @@ from rotation.engines.mysql_users import (
     hashed,
     locked,
     set_every_password,
+    set_own_password,
 )
-from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError, RotationError, UnavailableError
+from rotation.errors import (
+    InvalidSecretError,
+    LoginRefusedError,
+    PasswordRejectedError,
+    RightsDifferError,
+    RotationError,
+    UnavailableError,
+)
 from rotation.model import Credentials
 
 APP = Credentials("app", "current-7Tz", "db.example.com", 3306)
@@ -380,3 +389,81 @@ def test_a_refusal_of_mysqls_own_users_change_is_proven_by_a_log_in_with_the_new
 
     with pytest.raises(UnavailableError, match=r"^user 'app' at 127\.0\.0\.1:1: "):
         MySQL(retain=True)._set_own_on_mysql(session, unreachable, replace(unreachable, password=APP.password))
+
+
+def native(*passwords: str) -> str:
+    """How MariaDB stores an account with these passwords."""
+    ways = [{"plugin": "mysql_native_password", "authentication_string": hashed(password)} for password in passwords]
+    return json.dumps({"auth_or": ways})
+
+
+def test_mariadb_is_sent_hashes_and_keeps_the_password_before_if_it_is_the_accounts_own() -> None:
+    rows = [("%", native("current-7Tz")), ("10.%", native("pending-2Wm"))]
+    server = Script({MARIADBS_USERS: rows}, is_mariadb=True)
+
+    set_every_password(server, PENDING, keep=APP)
+
+    new, kept = (f"mysql_native_password USING '{hashed(user.password)}'" for user in (PENDING, APP))
+    assert server.said[-1] == (
+        f"ALTER USER 'app'@'%' IDENTIFIED VIA {new} OR {kept}, 'app'@'10.%' IDENTIFIED VIA {new}"
+    )
+
+
+def test_accounts_that_may_be_different_peoples_are_named() -> None:
+    rows = [("%", native("current-7Tz")), ("10.%", native("by-hand-9Xc")), ("::1", native("pending-2Wm"))]
+
+    with pytest.raises(InvalidSecretError) as error:
+        set_every_password(Script({MARIADBS_USERS: rows}, is_mariadb=True), PENDING)
+
+    assert str(error.value) == (
+        "'app'@'%', 'app'@'10.%', 'app'@'::1' have different passwords, so they may be different people's: give them "
+        "the same one, or change this one without an admin secret"
+    )
+
+
+def test_a_user_of_mariadb_with_a_second_password_is_told_who_can_take_it_away() -> None:
+    created = "CREATE USER `a OR b`@`%` IDENTIFIED VIA mysql_native_password USING '*A' OR unix_socket"
+
+    with pytest.raises(RightsDifferError) as error:
+        set_own_password(Script({"SHOW CREATE USER": [(created,)]}, is_mariadb=True), PENDING)
+
+    assert str(error.value) == (
+        "user 'app' at db.example.com:3306 has a second password or another second way to log in, and on MariaDB only "
+        "an administrator can take it away: rotate it with an admin secret, or give it one password by ALTER USER"
+    )
+
+
+def test_a_user_of_mariadb_sets_its_own_password_as_a_hash() -> None:
+    created = "CREATE USER `a OR b`@`%` IDENTIFIED BY PASSWORD '*A OR B'"
+    server = Script({"SHOW CREATE USER": [(created,)]}, is_mariadb=True)
+
+    set_own_password(server, PENDING)
+
+    assert server.said == ["SHOW CREATE USER", f"SET PASSWORD = '{hashed('pending-2Wm')}'"]
+
+
+def test_a_password_that_a_policy_has_to_judge_is_sent_in_the_clear() -> None:
+    as_hash = f"SET PASSWORD = '{hashed('pending-2Wm')}'"
+    answers: dict[str, Any] = {"SHOW CREATE USER": [("",)], as_hash: PasswordRejectedError("a hash")}
+    server = Script(answers, is_mariadb=True)
+
+    set_own_password(server, PENDING)
+
+    assert server.said == ["SHOW CREATE USER", as_hash, "SET PASSWORD = PASSWORD('pending-2Wm')"]
+
+
+def test_an_account_of_the_second_user_that_the_first_lacks_is_named() -> None:
+    server = Script(
+        {
+            MYSQLS_USERS.replace("'app'", "'app_clone'"): [("%", "N"), ("10.%", "N")],
+            MYSQLS_USERS: [("%", "N")],
+        }
+    )
+
+    with pytest.raises(RightsDifferError) as error:
+        clone(server, APP, CLONE, known=True)
+
+    assert str(error.value) == (
+        "user 'app_clone' at db.example.com:3306 also logs in from ['10.%'], from where 'app' does not: "
+        "drop those accounts, or create the same ones for the other user"
+    )
