@@ -131,9 +131,12 @@ def test_an_attempt_that_staged_no_value_has_no_pending_credential(account: Acco
 
 
 @pytest.mark.parametrize("retry", [0, 4])
-def test_a_value_that_was_staged_and_is_not_to_be_seen_yet_is_waited_for(account: Account, retry: int) -> None:
+@pytest.mark.parametrize(("step", "error_"), [("SetSecret", "UnavailableError"), ("TestSecret", "LoginRefusedError")])
+def test_a_value_that_was_staged_and_is_not_to_be_seen_yet_is_waited_for(
+    account: Account, step: str, error_: str, retry: int
+) -> None:
     with pytest.raises(UnavailableError) as error:
-        tried(account, "SetSecret", "UnavailableError", retry_count=retry)
+        tried(account, step, error_, retry_count=retry)
 
     assert str(error.value) == f"version {account.token} has no value to be seen yet"
 

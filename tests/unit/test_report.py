@@ -111,6 +111,8 @@ def test_an_alert_that_reached_nobody_goes_out_in_its_own_words_while_it_is_true
         (ROTATED, NOTHING_TOLD, "false", False),
         (ROTATED, NOTHING_TOLD, "true", True),
         (ROTATED, TOLD, "", True),
+        # People would have heard of it if the alert could have been sent.
+        (ROTATED, NOTHING_TOLD | {"Alert": {"Key": "untouched/AWSCURRENT"}}, "", True),
         (UNTOUCHED, NOTHING_TOLD, "", True),
     ],
 )
