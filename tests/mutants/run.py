@@ -3,7 +3,7 @@
     python -m tests.mutants.run                      everything, in four processes
     python -m tests.mutants.run rollback postgres    modules whose file begins so
     python -m tests.mutants.run --sample 8           one in so many, for an estimate
-    python -m tests.mutants.run --unit               what the tests without a server hold, within a minute or two
+    python -m tests.mutants.run --unit               what the tests without a server hold, within a few minutes
 
 Fails if a mutant survives that is not in survivors.txt. The report is build/mutants.json.
 """
