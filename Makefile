@@ -40,7 +40,7 @@ check: .venv/.installed
 	ruff check $(SOURCES)
 	mypy functions/rotation functions/*.py rotatorctl tests
 	sam validate --lint --region us-east-1
-	cfn-lint template.yaml
+	cfn-lint template.yaml monitoring.yaml
 
 # Tests of one group share a server or a deployed stack, and so a process.
 test: setup

@@ -1,6 +1,6 @@
 """Called by Secrets Manager: start the execution, await it, pass on its verdict."""
 
-from rotation.attempts import answer
+from rotation.invocation import answer
 from rotation.runtime import rotate_handler
 
 handler = rotate_handler(answer)

@@ -149,12 +149,13 @@ def _go_on(request: Request, finding: Finding, rolled_back: int) -> tuple[str, t
 
 def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Words:
     if finding.working == UNKNOWN:
-        return _check(request, failure)
+        return _check(request, finding, failure)
     affected = "yes, whoever reads AWSCURRENT is refused"
     if finding.working_version:
         headline = f"ACTION NEEDED, AWSCURRENT does not log in but {finding.working} does"
         promote = ("To make the credential that works the current one", _promote(request, finding))
-        return _Words("critical", headline, affected, "the next attempt may mend it; do not wait for it", (promote,))
+        mends = "nothing by itself" if finding.abandoned else "the next attempt may mend it; do not wait for it"
+        return _Words("critical", headline, affected, mends, (promote,))
     pending = _ABANDONED if finding.abandoned else "AWSPENDING is kept"
     what_next = f"nothing by itself. {pending}. Perhaps somebody changed the password by hand"
     read = f"aws secretsmanager get-secret-value --secret-id {request.secret_id} --version-stage AWSCURRENT"
@@ -163,15 +164,15 @@ def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Wo
     return _Words("critical", "ACTION NEEDED, AWSCURRENT does not log in", affected, what_next, (restore, retry))
 
 
-def _check(request: Request, failure: Failure) -> _Words:
+def _check(request: Request, finding: Finding, failure: Failure) -> _Words:
     # Before the first SetSecret nothing has changed: whoever logged in before still does.
     unchanged = failure.step == "CreateSecret" and request.attempt == 1
     return _Words(
         "warning" if unchanged else "critical",
         "CHECK NEEDED, AWSCURRENT could not be tried",
         "no, nothing had been changed" if unchanged else "unknown",
-        "AWSPENDING is kept, and the next attempt looks again",
-        ((f"When that is mended, {_RETRY}", _rotate(request)),),
+        _ABANDONED if finding.abandoned else "AWSPENDING is kept, and the next attempt looks again",
+        (("When that is mended" if finding.abandoned else f"When that is mended, {_RETRY}", _rotate(request)),),
     )
 
 

@@ -5,12 +5,7 @@ starts the sequence again later (https://docs.aws.amazon.com/secretsmanager/late
 Nearly all work happens inside the first call; the others find it done.
 """
 
-import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from rotation.call import Call
-from rotation.errors import InvalidEventError, RotationFailedError, StageConflictError, UnavailableError
+from rotation.errors import RotationFailedError, StageConflictError
 from rotation.executions import Execution, Executions, attempt_name, rollback_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROLL_BACK, ROTATE, TEST, Json
 from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, error_message
@@ -18,56 +13,14 @@ from rotation.report import NOTHING_TOLD, previous_of, unknown, words
 from rotation.secret_store import Description, SecretStore
 from rotation.waiting import Waiting
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
 _NOT_FAILED: Json = {"Error": "none", "Cause": "", "Step": "none", "Looked": False}
-
-# Seconds of the function's time that are kept to answer before it is killed: two AWS calls, each answered late.
-_LAST_SECONDS = 25
-
-
-def answer(event: Mapping[str, Any], context: "LambdaContext") -> None:
-    """Answer one invocation of `rotate`: a step of Secrets Manager, or the news that an execution ended.
-
-    Returns when the step is done. Raises RotationFailedError with the report's words, StillRunningError when the
-    function's time is nearly over, StageConflictError, InvalidEventError, UnavailableError or AccessDeniedError.
-    """
-    if "detail-type" in event:
-        detail = event.get("detail")
-        arn = detail.get("executionArn") if isinstance(detail, Mapping) else None
-        if not isinstance(arn, str):
-            raise InvalidEventError("the event is of another kind than EventBridge's of an execution: it names none")
-        recover(arn)
-        return
-    call = Call.of(event)
-    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _LAST_SECONDS
-    Attempts(call.secret_id, call.token, call.rotation_token, deadline).answer(call.step)
-
-
-def recover(execution_arn: str) -> None:
-    """Start mode RollBack for an attempt that ended without its own: timed out, stopped, or broken by States.Runtime.
-
-    Nothing to do for an attempt that told people, one that a newer one follows, and executions of the other modes.
-    Raises UnavailableError while DescribeExecution, which is eventually consistent, does not know of the end yet:
-    Lambda calls the function again, since EventBridge calls it asynchronously.
-    """
-    executions = Executions()
-    ended = executions.at(execution_arn)
-    if ended is None or not ended.ended:
-        raise UnavailableError(f"the end of {execution_arn} is not to be seen yet")
-    if ended.succeeded or ended.reported or ended.input.get("Mode") != ROTATE:
-        return
-    attempts = Attempts(ended.input["SecretId"], ended.input["ClientRequestToken"])
-    if not attempts.latest_is(ended):
-        return
-    last = executions.last_events(ended)
-    if not last.verdict:
-        attempts.roll_back(ended, ended.input["Previous"], last.entered, last.looked)
 
 
 class Attempts:
-    """The attempts at one token of one secret, until `deadline` (of the monotonic clock)."""
+    """The attempts at one token of one secret, until `deadline` (of the monotonic clock).
+
+    `begun`: there is an execution of the attempt that a call is about, which tells people how it ends.
+    """
 
     def __init__(self, secret_id: str, token: str, rotation_token: str = "", deadline: float = 0.0) -> None:
         self._secret_id = secret_id
@@ -76,6 +29,7 @@ class Attempts:
         self._store = SecretStore(secret_id)
         self._executions = Executions()
         self._waiting = Waiting(self._store, self._executions, token, deadline)
+        self.begun = False
 
     def answer(self, step: str) -> None:
         """Do, or find done, what Secrets Manager's `step` asks for."""
@@ -83,7 +37,8 @@ class Attempts:
         if description.carries(self._token, AWSCURRENT):
             return
         latest = self._executions.latest(ROTATE, self._secret_id, self._token)
-        _refuse_rejected_value(latest)
+        self.begun = latest is not None
+        self._refuse_rejected_value(latest)
         self._require_pending(description)
         if latest is None:
             self._join(self._first(step))
@@ -121,6 +76,7 @@ class Attempts:
 
     def _require_current(self) -> None:
         """Else somebody moved labels after the attempt that succeeded, and its value is an old one."""
+        self.begun = False
         if not self._store.describe().carries(self._token, AWSCURRENT):
             raise StageConflictError(f"version {self._token} was rotated to before; take AWSPENDING off it to rotate")
 
@@ -135,22 +91,31 @@ class Attempts:
 
     def _follow(self, ended: Execution) -> None:
         """After a failed attempt comes the next one; after the last one, and after a successful one, a refusal."""
-        if ended.succeeded:
-            self._require_current()
         verdict, delivered = self._verdict(ended)
         if verdict is None:
+            self._require_current()
             return
         previous = previous_of(verdict, delivered)
         if previous["RolledBack"] < MOST_ROLLED_BACK_ATTEMPTS:
             self._join(self._start(ROTATE, ended.attempt + 1, previous))
             return
-        if not delivered and (name := self._executions.untold_rollback(ended.name)):
-            body = self._undoing(ended, previous, verdict["Report"]["Step"], True)
-            self._waiting.for_end(self._executions.start(name, body))
+        self._tell_again(ended, verdict, delivered)
         raise RotationFailedError(
             f"refused, nothing was touched: {previous['RolledBack']} attempts with this version had to be put right. "
             f"The last one: {words(verdict['Report'])}"
         )
+
+    def _tell_again(self, last: Execution, verdict: Json, delivered: bool) -> None:
+        """No attempt follows this one, so its message, if SNS refused it, goes out with an execution of its own."""
+        if not delivered and (name := self._executions.untold_rollback(last.name)):
+            body = self._undoing(last, previous_of(verdict, delivered), verdict["Report"]["Step"], True)
+            self._waiting.for_end(self._executions.start(name, body))
+
+    def _refuse_rejected_value(self, latest: Execution | None) -> None:
+        """The service refused this token's value for good: its report is given again, and nothing is changed."""
+        if latest and latest.reported and latest.verdict["Report"]["PendingRemoved"]:
+            self._tell_again(latest, latest.verdict, latest.delivered)
+            raise RotationFailedError(words(latest.verdict["Report"]))
 
     def _join(self, arn: str) -> None:
         """Wait for an execution's end; raises RotationFailedError with the words of its report if it failed."""
@@ -185,7 +150,10 @@ class Attempts:
         return self._verdict(rolled_back) if rolled_back else (None, True)
 
     def _start(self, mode: str, attempt: int, previous: Json) -> str:
-        return self._executions.start(self._name(mode, attempt), self._body(mode, attempt, previous, _NOT_FAILED))
+        self.begun = False
+        arn = self._executions.start(self._name(mode, attempt), self._body(mode, attempt, previous, _NOT_FAILED))
+        self.begun = True
+        return arn
 
     def _name(self, mode: str, attempt: int) -> str:
         return attempt_name(mode, self._secret_id, self._token, attempt)
@@ -200,9 +168,3 @@ class Attempts:
             "Ended": ended,
             "RotationToken": self._rotation_token if mode == ROTATE else "",
         }
-
-
-def _refuse_rejected_value(latest: Execution | None) -> None:
-    """The service refused this token's value for good: its report is given again, and nothing runs."""
-    if latest and latest.reported and latest.verdict["Report"]["PendingRemoved"]:
-        raise RotationFailedError(words(latest.verdict["Report"]))

@@ -14,7 +14,7 @@ import boto3
 
 from rotation.aws import CONFIG, translated
 from rotation.errors import StageConflictError
-from rotation.model import TEST, Json, name_of
+from rotation.model import TEST, Json, begun_before, name_of
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -160,8 +160,11 @@ class Executions:
         events.sort(key=lambda event: event["id"], reverse=True)
         entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
         left = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
-        told = [json.loads(state["output"])["Verdict"] for state in left if state["name"] == "Alert"]
-        looked = "RollBack" in entered and (ended.attempt > 1 or "SetSecret" in entered)
+        alerted = [json.loads(state["output"]) for state in left if state["name"] == "Alert"]
+        # Its Catch leaves it, too.
+        told = [output["Verdict"] for output in alerted if "AlertFailure" not in output]
+        begun = "SetSecret" in entered or begun_before(ended.input["Previous"], ended.attempt)
+        looked = begun and "RollBack" in entered
         return LastEvents(entered[0] if entered else "Begin", told[0] if told else None, looked)
 
 

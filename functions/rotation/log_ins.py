@@ -10,13 +10,11 @@ from dataclasses import dataclass
 
 from rotation.errors import LoginRefusedError, PasswordRejectedError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials
-from rotation.outcome import Failure
+from rotation.outcome import BEFORE_SET_SECRET, Failure
 from rotation.rotation import Rotation
 
 # The number of the state machine's last retry of RollBack: what cannot be looked at by then is reported as such.
 LAST_RETRY = 5
-# The states in which a failed attempt has staged no value yet, as far as is known.
-BEFORE_SET_SECRET = ("Begin", "SelectMode", "CreateSecret")
 
 
 @dataclass(frozen=True)

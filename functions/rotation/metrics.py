@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from rotation.model import Json, Request
+from rotation.executions import Execution
+from rotation.model import ROLL_BACK, Json, Request, name_of
 from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED
 
 NAMESPACE = "SecretRotation"
@@ -27,13 +28,16 @@ def count_attempt(request: Request, report: Json, kind: Mapping[str, str]) -> No
     and it looks again, it counts again.
     """
     metrics = _about(request.secret_name)
-    metrics.add_metric(OUTCOMES[report["Outcome"]], MetricUnit.Count, 1)
+    # People hear of it once, and so does whom the alarm calls.
+    told_before = report["Outcome"] == NEEDS_A_PERSON and report["Key"] == request.previous.get("Key")
+    metrics.add_metric(OUTCOMES[report["Outcome"]], MetricUnit.Count, int(not told_before))
     if request.started:
         duration = datetime.now(UTC) - datetime.fromisoformat(request.started)
         metrics.add_metric("Duration", MetricUnit.Milliseconds, duration.total_seconds() * 1000)
     metrics.add_metric("Attempts", MetricUnit.Count, request.attempt)
-    metrics.add_metadata("step", report["Step"])
-    metrics.add_metadata("error", report["Error"])
+    # A metric's value is an array in the log line, where a query would have to ask for its first element.
+    for name in ("Outcome", "Step", "Error", "Attempt"):
+        metrics.add_metadata(name.lower(), report[name])
     metrics.flush_metrics()
     by_engine = _about(request.secret_name)
     by_engine.add_dimension("Outcome", report["Outcome"])
@@ -43,8 +47,24 @@ def count_attempt(request: Request, report: Json, kind: Mapping[str, str]) -> No
     by_engine.flush_metrics()
 
 
+def count_if_nobody_looked(ended: Execution) -> None:
+    """An execution whose RollBack did not run, or was stopped with it, so that it could not count what it found."""
+    if ended.reported:
+        report = ended.verdict["Report"]
+        unseen = not report.get("Looked", True) and report["Key"] != ended.input["Previous"]["Key"]
+    else:
+        unseen = ended.input.get("Mode") == ROLL_BACK and not ended.succeeded
+    if unseen:
+        metrics = _about(name_of(ended.input["SecretId"]))
+        metrics.add_metric(OUTCOMES[NEEDS_A_PERSON], MetricUnit.Count, 1)
+        read = {"outcome": NEEDS_A_PERSON, "attempt": ended.attempt, "step": "RollBack", "error": ended.error}
+        for name, value in read.items():
+            metrics.add_metadata(name, value)
+        metrics.flush_metrics()
+
+
 def count_not_started(secret: str, error: str) -> None:
-    """A call of Secrets Manager that came to no execution, which alone would tell people."""
+    """A rotation that came to no execution, which alone would tell people."""
     metrics = _about(secret)
     metrics.add_metric(NOT_STARTED, MetricUnit.Count, 1)
     metrics.add_metadata("error", error)

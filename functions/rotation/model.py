@@ -59,6 +59,15 @@ class Request:
     def secret_name(self) -> str:
         return name_of(self.secret_id)
 
+    @property
+    def begun_before(self) -> bool:
+        return begun_before(self.previous, self.attempt)
+
+
+def begun_before(previous: Json, attempt: int) -> bool:
+    """Whether a SetSecret of an earlier attempt had begun; nobody knows in one from before the stack was upgraded."""
+    return bool(previous.get("Begun", attempt > 1))
+
 
 def _found[Kind](part: object, key: str, kind: type[Kind], *absent: Kind) -> Kind:
     value = part.get(key, *absent) if isinstance(part, Mapping) else None

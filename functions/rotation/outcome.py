@@ -13,6 +13,9 @@ NONE, UNKNOWN = "none", "unknown"
 # Each attempt that changes the service and takes it back reopens the moment in which applications are refused.
 MOST_ROLLED_BACK_ATTEMPTS = 3
 
+# The states in which a failed attempt has staged no value yet, as far as is known.
+BEFORE_SET_SECRET = ("Begin", "SelectMode", "CreateSecret")
+
 _LONGEST_REASON = 1_000
 
 

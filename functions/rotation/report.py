@@ -9,12 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 from rotation.alert import alert, of_a_failure
 from rotation.model import Json, Request
-from rotation.outcome import MOST_ROLLED_BACK_ATTEMPTS, NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNKNOWN, Failure, Finding
+from rotation.outcome import (
+    BEFORE_SET_SECRET,
+    MOST_ROLLED_BACK_ATTEMPTS,
+    NEEDS_A_PERSON,
+    ROLLED_BACK,
+    ROTATED,
+    UNKNOWN,
+    Failure,
+    Finding,
+)
 
 # After this people are told again of a failure that nobody mended.
 _REMIND_AFTER = timedelta(hours=24)
 
-NOTHING_TOLD: Json = {"Told": False, "Key": "none", "ToldAt": "", "RolledBack": 0, "Alert": {}}
+NOTHING_TOLD: Json = {"Told": False, "Key": "none", "ToldAt": "", "RolledBack": 0, "Begun": False, "Alert": {}}
 
 
 def verdict(request: Request, finding: Finding, failure: Failure) -> Json:
@@ -45,6 +54,7 @@ def _report(request: Request, finding: Finding, failure: Failure, rolled_back: i
         "Key": finding.key,
         "Tell": finding.outcome != ROTATED or of_a_failure(request.previous) or _tells_success(),
         "RolledBack": rolled_back,
+        "Begun": request.begun_before or failure.step not in BEFORE_SET_SECRET,
         "Attempt": request.attempt,
         "SecretId": request.secret_id,
         "ClientRequestToken": request.token,
@@ -65,9 +75,10 @@ def _tells_success() -> bool:
 def previous_of(verdict: Json, delivered: bool) -> Json:
     """What the next attempt has to know: what people were told last, and an alert that never reached them."""
     report = verdict["Report"]
-    before: Json = report["Previous"] | {"RolledBack": report["RolledBack"]}
+    before: Json = report["Previous"] | {"RolledBack": report["RolledBack"], "Begun": report.get("Begun", True)}
     if not delivered:
-        return before | {"Alert": verdict["Alert"]}
+        # Whatever is true next is told: it is another thing than what people could not be told.
+        return before | {"Key": "none", "Alert": verdict["Alert"]}
     told_at = before["ToldAt"] if report["Key"] == before["Key"] else report["At"]
     reminded = datetime.now(UTC) - datetime.fromisoformat(told_at) > _REMIND_AFTER
     return before | {"Told": True, "Key": "none" if reminded else report["Key"], "ToldAt": told_at, "Alert": {}}

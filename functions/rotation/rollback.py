@@ -13,9 +13,11 @@ the labels are; what is true then is the outcome:
 from dataclasses import replace
 
 from rotation.errors import InvalidEventError, LoginRefusedError, RotationError, UnavailableError
-from rotation.log_ins import BEFORE_SET_SECRET, LAST_RETRY, Version, worth_trying
-from rotation.model import AWSCURRENT, AWSPENDING, STEPS, Json, Request
+from rotation.giving_up import abandoned, given_up
+from rotation.log_ins import LAST_RETRY, Version, worth_trying
+from rotation.model import AWSCURRENT, STEPS, Json, Request
 from rotation.outcome import (
+    BEFORE_SET_SECRET,
     NEEDS_A_PERSON,
     NONE,
     ROLLED_BACK,
@@ -52,17 +54,13 @@ def roll_back(rotation: Rotation) -> Json:
     failure = failure_of(request)
     rotation.look_back()
     try:
-        found = _settle(rotation, failure)
-        labels = rotation.description
-        comes_back = labels.rotation_enabled and labels.carries(request.token, AWSPENDING)
-        abandoned = found.outcome != ROTATED and not comes_back
-        finding = _give_up_rejected(rotation, replace(found, abandoned=abandoned), failure)
+        finding = given_up(rotation, _settle(rotation, failure), failure)
     except UnavailableError as error:
         if request.retry_count < LAST_RETRY:
             raise
-        finding = _not_tried(error)
+        finding = _not_tried(rotation, error)
     except RotationError as error:
-        finding = _not_tried(error)
+        finding = _not_tried(rotation, error)
     return verdict(request, finding, failure)
 
 
@@ -90,13 +88,14 @@ def _may_have_restored(rotation: Rotation, failure: Failure) -> bool:
     password takes the place of the other.
     """
     request = rotation.request
-    begun = request.attempt > 1 or failure.step not in BEFORE_SET_SECRET
+    begun = request.begun_before or failure.step not in BEFORE_SET_SECRET
     looked = (request.retry_count > 0 and begun) or request.failure.get("Looked", False)
     return looked and not rotation.alternates and not rotation.current_secret.keeps_password
 
 
-def _not_tried(error: RotationError) -> Finding:
-    return Finding(NEEDS_A_PERSON, UNKNOWN, f"AWSCURRENT could not be tried: {redacted(str(error))}")
+def _not_tried(rotation: Rotation, error: RotationError) -> Finding:
+    why = f"AWSCURRENT could not be tried: {redacted(str(error))}"
+    return Finding(NEEDS_A_PERSON, UNKNOWN, why, abandoned=abandoned(rotation))
 
 
 def failure_of(request: Request) -> Failure:
@@ -176,16 +175,3 @@ def _not_restored(
         "TestSecret and RollBack were refused with AWSPENDING; AWSCURRENT is not tried, for that could lock the account"
     )
     return Finding(NEEDS_A_PERSON, UNKNOWN, why, account)
-
-
-def _give_up_rejected(rotation: Rotation, finding: Finding, failure: Failure) -> Finding:
-    """A value that the service will never accept is taken off AWSPENDING once AWSCURRENT was proven; else it stays:
-    Secrets Manager retries with it, and it may be the only copy of a live credential.
-    """
-    if failure.error != "PasswordRejectedError" or finding.outcome not in (UNTOUCHED, ROLLED_BACK):
-        return finding
-    try:
-        rotation.store.drop_pending(rotation.request.token)
-    except RotationError as error:
-        return replace(finding, why=f"AWSPENDING could not be taken off the refused value: {redacted(str(error))}")
-    return replace(finding, pending_removed=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from rotation.errors import InvalidEventError, LoginRefusedError, RotationError, RotationFailedError, StillRunningError
-from rotation.metrics import count_attempt, count_not_started, count_refused
-from rotation.model import Json, Request, name_of
+from rotation.errors import InvalidEventError, LoginRefusedError, RotationError
+from rotation.metrics import count_attempt, count_refused
+from rotation.model import Json, Request
 from rotation.redaction import conceal, forget, redacted
 from rotation.rotation import Rotation
 from rotation.secret_store import SecretStore
@@ -62,8 +62,7 @@ def rotate_handler(answer: Callable[[Mapping[str, Any], Any], None]) -> Callable
             logger.append_keys(
                 step=event.get("Step"), secret=event.get("SecretId"), version=event.get("ClientRequestToken")
             )
-            with _counting_what_is_not_started(event):
-                answer(event, context)
+            answer(event, context)
             logger.info("done")
 
     return handler
@@ -85,19 +84,6 @@ def _counting_refusals(request: Request) -> Iterator[None]:
         yield
     except LoginRefusedError:
         count_refused(request.secret_name)
-        raise
-
-
-@contextmanager
-def _counting_what_is_not_started(event: Mapping[str, Any]) -> Iterator[None]:
-    """Executions that failed or still run tell people themselves; what else a call may end in does not."""
-    try:
-        yield
-    except (RotationFailedError, StillRunningError):
-        raise
-    except Exception as error:
-        if "detail-type" not in event:
-            count_not_started(name_of(str(event.get("SecretId"))), type(error).__name__)
         raise
 
 

@@ -198,7 +198,8 @@ class OfflineStack:
         self.client("s3").create_bucket(Bucket=_BUCKET)
         _sam(
             ["deploy", "--template-file", str(built), "--stack-name", STACK_NAME, "--s3-bucket", _BUCKET],
-            ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"],
+            ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            ["--no-confirm-changeset", "--no-progressbar"],
             _overrides(overrides),
             environment=self.environment,
             log=self.work_dir / "deploy.log",

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from rotation import attempts
+from rotation import invocation
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT
 from tests.contract.test_asl import DEFINITION, RESOURCES, STATES, function_timeout, longest_from
 from tests.statemachine.diagram import mermaid
@@ -48,5 +48,5 @@ def test_the_table_of_time_limits_has_the_numbers_of_code_template_and_definitio
         str(STATES["Alert"]["TimeoutSeconds"]),
         f"{longest_from(DEFINITION['StartAt']):g}",
         str(DEFINITION["TimeoutSeconds"]),
-        f"{limit - attempts._LAST_SECONDS} / {limit}",
+        f"{limit - invocation._LAST_SECONDS} / {limit}",
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rotation import attempts, errors, log_ins
+from rotation import attempts, errors, invocation, log_ins
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT
 from rotation.executions import ENDS
 from rotation.model import ROLL_BACK, ROTATE, TEST, Request
@@ -249,7 +249,7 @@ def test_the_wait_outlasts_a_function_that_started_late_and_what_it_sent_last(na
 
 
 def test_the_longest_execution_ends_before_the_machines_limit_and_that_before_rotate_stops_waiting() -> None:
-    rotate_waits = RESOURCES["RotateFunction"]["Properties"]["Timeout"] - attempts._LAST_SECONDS
+    rotate_waits = RESOURCES["RotateFunction"]["Properties"]["Timeout"] - invocation._LAST_SECONDS
 
     assert longest_from(DEFINITION["StartAt"]) < DEFINITION["TimeoutSeconds"] < rotate_waits
 

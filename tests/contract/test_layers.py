@@ -33,7 +33,8 @@ LAYERS = (
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
     ("rotation.rotation",),
     ("rotation.steps", "rotation.log_ins", "rotation.attempts", "rotation.overdue"),
-    ("rotation.rollback",),
+    ("rotation.giving_up",),
+    ("rotation.rollback", "rotation.invocation"),
     ("rotation.runtime",),
     ("*",),
 )

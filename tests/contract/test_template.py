@@ -315,7 +315,7 @@ def test_a_function_writes_to_its_own_log_group_only() -> None:
 
 def test_neither_the_machines_log_nor_a_debug_level_can_show_what_must_stay_unseen() -> None:
     assert MACHINE["Logging"]["IncludeExecutionData"] is False
-    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"]["ApplicationLogLevel"] == {"Ref": "LogLevel"}
+    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"]["ApplicationLogLevel"] == "INFO"
     assert set(TEMPLATE["Parameters"]["LogLevel"]["AllowedValues"]) == {"INFO", "WARN", "ERROR"}
 
 

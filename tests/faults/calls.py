@@ -27,7 +27,7 @@ def _die() -> None:
 
 @dataclass
 class Watch:
-    """Counts the calls, and does a fault of this kind at the call of this number.
+    """Counts the calls that count, and does a fault of this kind at the call of this number.
 
     `say` is told what happens. A stale call waits until `go` returns, a late one until `put_off` makes it.
     """
@@ -40,6 +40,7 @@ class Watch:
     put_off: Callable[[Callable[[], Any]], None] = lambda perform: None
     die: Callable[[], None] = _die
     hang: Callable[[], Any] = signal.pause
+    counts: Callable[[str], bool] = lambda name: True
     _count: int = field(default=0, init=False)
     _inside: bool = field(default=False, init=False)
 
@@ -51,7 +52,7 @@ class Watch:
         before_the_last_write: Callable[[], Any] | None = None,
     ) -> Any:
         """What `perform` returns, or with a fault what its caller then sees; `broken` is the error of a broken line."""
-        if self._inside:
+        if self._inside or not self.counts(name):
             return perform()
         number, self._count = self._count, self._count + 1
         self.say(call=name)

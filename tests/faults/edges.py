@@ -8,11 +8,12 @@ from dataclasses import dataclass
 # true before the last write; from here on the server gives no answer until the attempt has ended.
 BEFORE, AFTER, KILLED, TIMEOUT = "error before", "answer lost", "killed", "time limit"
 LATE, STALE, OUTAGE = "late", "stale read", "outage"
-# At a function's invocation as a whole: it is never made. At a state: the execution is stopped, or times out.
-NOT_INVOKED, STOPPED, TIMED_OUT = "not invoked", "stopped", "timed out"
+# At a function's invocation as a whole: it is never made, once or for the rest of the attempt. At a state: the
+# execution is stopped, or times out.
+NOT_INVOKED, GONE, STOPPED, TIMED_OUT = "not invoked", "no function", "stopped", "timed out"
 # At a publication: none gets through in this attempt.
 REFUSED = "refused"
-KINDS = (NOT_INVOKED, BEFORE, AFTER, KILLED, TIMEOUT, LATE, STALE, OUTAGE, STOPPED, TIMED_OUT, REFUSED)
+KINDS = (NOT_INVOKED, GONE, BEFORE, AFTER, KILLED, TIMEOUT, LATE, STALE, OUTAGE, STOPPED, TIMED_OUT, REFUSED)
 
 # In place of a call's number: the invocation itself, or the moment in which a state is entered.
 INVOCATION, ENTRY = -1, -2
@@ -52,7 +53,7 @@ class Edge:
         if self.call == ENTRY:
             return (STOPPED, TIMED_OUT)
         if self.call == INVOCATION:
-            return (NOT_INVOKED, AFTER, KILLED, TIMEOUT, STOPPED, TIMED_OUT)
+            return (NOT_INVOKED, GONE, AFTER, KILLED, TIMEOUT, STOPPED, TIMED_OUT)
         late = (LATE,) if _CHANGE.match(self.name) else ()
         stale = (STALE,) if _READ.match(self.name) else ()
         outage = () if ":" in self.name.split(maxsplit=1)[0] else (OUTAGE,)

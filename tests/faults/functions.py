@@ -24,6 +24,7 @@ import boto3
 from tests.faults.calls import Watch, watched
 from tests.faults.edges import (
     AFTER,
+    GONE,
     INVOCATION,
     KILLED,
     LATE,
@@ -43,6 +44,7 @@ IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.r
 # What the state machine sees of an invocation that is never made, or whose end nobody hears of.
 ERRORS = {
     NOT_INVOKED: "Lambda.ServiceException",
+    GONE: "Lambda.TooManyRequestsException",
     KILLED: "Runtime.ExitError",
     TIMEOUT: "Sandbox.Timedout",
     AFTER: "Lambda.SdkClientException",
@@ -117,6 +119,8 @@ class Functions:
     invocations: list[tuple[str, list[str]]] = field(default_factory=list)
     struck: list[Fault] = field(default_factory=list)
     outage: bool = False
+    # A state whose function cannot be invoked any more in this attempt.
+    gone: str = ""
     _late: tuple[socket.socket, Any] | None = None
 
     def handler(self, state: str) -> Callable[[Any, Any], Any]:
@@ -127,6 +131,8 @@ class Functions:
         number = sum(name == state for name, _ in self.invocations)
         calls: list[str] = []
         self.invocations.append((state, calls))
+        if state == self.gone:
+            raise FunctionFailedError(ERRORS[GONE], "made to fail by a fault")
         fault = next((each for each in self.faults if (each.edge.where, each.edge.time) == (state, number)), None)
         if fault is None or fault.edge.call != INVOCATION:
             return self._run(state, event, calls, fault)
@@ -136,6 +142,7 @@ class Functions:
             return self._run(state, event, calls, None)
         if fault.kind == AFTER:
             self._run(state, event, calls, None)
+        self.gone = state if fault.kind == GONE else self.gone
         raise FunctionFailedError(ERRORS[fault.kind], "made to fail by a fault")
 
     def land(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from tests.faults.edges import (
     AFTER,
     BEFORE,
+    GONE,
     KILLED,
     OUTAGE,
     RECOVER,
@@ -96,13 +97,14 @@ def _look_at_a_failure(
     pending = "AWSPENDING" in application.stages().get(application.token, [])
     verdict.hold(pending, "AWSPENDING was not kept for the retry")
     if attempt.end == "needs a person":
-        asked_for = any(fault.kind == OUTAGE for fault in faults) or bool(attempt.notices)
+        asked_for = any(map(_hides, faults)) or bool(attempt.notices)
         verdict.hold(asked_for, "a person is needed, though every service answers")
         for message in attempt.messages:
             _look_at_the_working_credential(application, verdict, json.loads(message["Message"]), logs_in)
         return
-    # Where an answer of RollBack is lost, nobody can tell any more whether it had something to restore.
-    may_have = attempt.changed or any(fault.edge.where == "RollBack" for fault in faults)
+    # Where an answer of RollBack is lost, nobody can tell any more whether it had something to restore, and it says so.
+    perhaps = [message for message in attempt.messages if "may have had to restore it" in message["Message"]]
+    may_have = attempt.changed or bool(perhaps) or not attempt.messages
     verdict.hold(attempt.end != "rolled back" or may_have, "rolled back, but nothing had been changed")
     if not application.case.overlap and pending and pending_value(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]
@@ -111,6 +113,11 @@ def _look_at_a_failure(
         )
         works = application.server.logs_in(application.credentials("AWSPENDING"))
         verdict.hold(not works, f"{attempt.end!r}, but the pending password logs in")
+
+
+def _hides(fault: Fault) -> bool:
+    """Whether nobody can look any more who logs in."""
+    return fault.kind == OUTAGE or (fault.kind, fault.edge.where) == (GONE, "RollBack")
 
 
 def _promotes(fault: Fault) -> bool:

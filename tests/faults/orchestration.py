@@ -144,12 +144,29 @@ class Orchestration:
             self.struck.extend([fault] if fault and strikes else [])
 
         watch = Watch(say, fault.kind if fault else "", fault.edge.call if fault else -1, die=_end, hang=_end)
-        watch.go, watch.put_off = self.age, self._late.append
+        watch.go, watch.put_off, watch.counts = self.age, self._late.append, _but_for_polling()
         before = _watching.set(watch)
         try:
             called()
         finally:
             _watching.reset(before)
+
+
+def _but_for_polling() -> Callable[[str], bool]:
+    """While it waits, `rotate` looks at labels and execution again and again: the first look at each counts."""
+    waiting: set[str] | None = None
+
+    def counts(name: str) -> bool:
+        nonlocal waiting
+        if name == "stepfunctions:StartExecution":
+            waiting = set()
+        elif waiting is not None and name.split(":")[1].startswith("Describe"):
+            again = name in waiting
+            waiting.add(name)
+            return not again
+        return True
+
+    return counts
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ def look_for_values(trial: Trial, verdict: Verdict, logged: int, attempts: list[
     for execution in machine.executions():
         history = machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
         texts += _outputs(history["events"])
+    texts += [notice for attempt in attempts for notice in attempt.notices]
+    texts += [str(rotation.steps) for rotation in machine.secrets_manager.rotations(application.arn)]
     tokens = [rotation.rotation_token for rotation in machine.secrets_manager.rotations(application.arn)]
     pending = json.loads(pending_value(application) or json.dumps(application.value()))
     everything = "\n".join(texts)

@@ -11,7 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rotation.model import STEPS
-from tests.faults.edges import ENTRY, INVOCATION, KILLED, PUBLICATION, RECOVER, ROTATE, STOPPED, Edge, Fault
+from tests.faults.edges import (
+    ENTRY,
+    GONE,
+    INVOCATION,
+    KILLED,
+    PUBLICATION,
+    RECOVER,
+    REFUSED,
+    ROTATE,
+    STOPPED,
+    Edge,
+    Fault,
+)
 from tests.faults.judge import judged, judged_log_in
 from tests.faults.trial import Stage, edges_of, recorded
 from tests.faults.verdict import Verdict
@@ -19,10 +31,20 @@ from tests.workflow.applications import CASES, Case
 
 SEED = 20261125
 PAIRS = 15
-# The faults after which the edges of a rollback are recorded: the server has the new password, the promotion is not
-# made. The one is rolled back by the same execution, the other by an execution of its own.
+# What comes before the fault where the edges of a rollback are recorded: the server has the new password, and the
+# promotion is not made.
 FAILED = Fault(Edge("FinishSecret", 0, INVOCATION, "invoked"), KILLED)
 ENDED = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), STOPPED)
+BASES = (
+    # Rolled back by the same execution.
+    (FAILED,),
+    # By an execution of its own, which `rotate` starts that waits; or that hears of the end, when nobody waits.
+    (ENDED,),
+    (ENDED, Fault(Edge(ROTATE, 0, 4, "stepfunctions:DescribeExecution"), KILLED)),
+    # Nobody hears of it; nobody can look.
+    (FAILED, Fault(Edge(PUBLICATION, 0, INVOCATION, ""), REFUSED)),
+    (FAILED, Fault(Edge("RollBack", 0, INVOCATION, "invoked"), GONE)),
+)
 
 
 @dataclass
@@ -50,11 +72,12 @@ def planned(stage: Stage, case: Case) -> tuple[list[Edge], list[tuple[Fault, ...
     clean = recorded(stage, case)
     edges = [edge for edge in clean if first or knows_the_engine(edge)]
     faults: list[tuple[Fault, ...]] = [(Fault(edge, kind),) for edge in edges for kind in edge.kinds]
-    for base in (FAILED, ENDED) if first else (FAILED,):
-        further = [edge for edge in recorded(stage, case, base, retried=first) if edge not in clean]
+    for base in BASES if first else BASES[:1]:
+        known = clean if len(base) == 1 else clean + edges
+        further = [edge for edge in recorded(stage, case, *base, retried=first) if edge not in known]
         further = [edge for edge in further if first or knows_the_engine(edge)]
-        further = [edge for edge in further if base == FAILED or edge.where not in STEPS]
-        faults += [(base, Fault(edge, kind)) for edge in further for kind in edge.kinds]
+        further = [edge for edge in further if base == BASES[0] or edge.where not in STEPS]
+        faults += [(*base, Fault(edge, kind)) for edge in further for kind in edge.kinds]
         edges += further
     return edges, faults
 
@@ -70,6 +93,8 @@ def swept(stage: Stage, case: Case, pairs: int = PAIRS) -> Sweep:
             sweep.verdicts.append(verdict)
             # What comes after the fault: the rollback and the retry.
             after = [edge for edge in edges_of(trial) if edge not in edges]
+            # One invocation can have one fault.
+            after = [edge for edge in after if (edge.where, edge.time) != (each[0].edge.where, each[0].edge.time)]
             after = [edge for edge in after if case == CASES[0] or knows_the_engine(edge)]
             later += [(each[0], after)] if len(each) == 1 and after else []
     if case == CASES[0]:

@@ -80,6 +80,7 @@ class Trial:
     def mend(self) -> None:
         """Whatever lasts ends."""
         self.functions.outage = self.orchestration.refusing = False
+        self.functions.gone = ""
 
     def _attempt(self, begin: Any) -> Attempt:
         application, machine = self.application, self.application.machine
@@ -208,7 +209,7 @@ def edges_of(trial: Trial) -> Iterator[Edge]:
     """Every edge that a trial has come by so far."""
     for where, made in trial.orchestration.calls.items():
         for time, calls in enumerate(made):
-            yield from (Edge(where, time, number, name) for number, name in enumerate(_before_the_wait(calls)))
+            yield from (Edge(where, time, number, name) for number, name in enumerate(calls))
     entered: list[str] = []
     for state in trial.orchestration.entered:
         if state not in STATES:
@@ -220,9 +221,3 @@ def edges_of(trial: Trial) -> Iterator[Edge]:
         yield from (Edge(state, invoked.count(state), number, name) for number, name in enumerate(calls))
         invoked.append(state)
     yield from (Edge(PUBLICATION, time, INVOCATION, "") for time in range(trial.orchestration.publications))
-
-
-def _before_the_wait(calls: list[str]) -> list[str]:
-    """Calls of `rotate` up to its first look at the labels and at the execution; after that it only looks again."""
-    start = "stepfunctions:StartExecution"
-    return calls[: calls.index(start) + 3] if start in calls else calls

@@ -1,6 +1,7 @@
 """What the deployed rules of EventBridge tell in place of the machine."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,29 @@ def test_the_deployed_rules_tell_of_what_the_machine_cannot(secret: DeployedSecr
     text = mail.get_content().replace("\n", "")
     assert text.startswith(f'"CHECK NEEDED. The rollback {name} ended as ABORTED.')
     assert text.endswith(f'/{execution}"')
+
+
+@pytest.mark.parametrize("function", ["RotateFunction", "FindOverdueFunction"])
+def test_a_call_of_eventbridge_that_a_function_fails_three_times_is_kept(deployed: Deployed, function: str) -> None:
+    machine = deployed.stack.outputs["StateMachineArn"]
+    unknown = machine.replace(":stateMachine:", ":execution:") + ":unknown"
+    event = {"detail-type": "Step Functions Execution Status Change", "detail": {"executionArn": unknown}, "time": "?"}
+
+    deployed.stack.client("lambda").invoke(
+        FunctionName=deployed.function(function), InvocationType="Event", Payload=json.dumps(event)
+    )
+
+    kept: list[dict[str, Any]] = []
+
+    def is_kept() -> bool:
+        kept.extend(deployed.stack.take_messages(deployed.stack.outputs["UndeliveredAlertsUrl"]))
+        return bool(kept)
+
+    until(is_kept)
+    (record,) = [json.loads(message["Body"]) for message in kept]
+    assert record["requestPayload"] == event
+    errors = {"RotateFunction": "UnavailableError", "FindOverdueFunction": "ValueError"}
+    assert record["responsePayload"]["errorType"] == errors[function]
 
 
 @pytest.mark.parametrize(

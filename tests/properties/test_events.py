@@ -41,7 +41,7 @@ class Begun:
 
     def __post_init__(self) -> None:
         model = self.machine.secrets_manager
-        number = len(model.list_secrets()["SecretList"])
+        number = len(model._secrets)
         self.arn = create_secret(self.machine, f"orders/{number}", SECRET)
         called, model.invoke = model.invoke, _lost
         rules = {"AutomaticallyAfterDays": 30}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,18 @@ from typing import Any
 import pytest
 from moto.stepfunctions.models import Execution as OfMoto
 
-from rotation import attempts, waiting
-from rotation.attempts import Attempts, answer, recover
-from rotation.errors import RotationFailedError, StageConflictError, StillRunningError, UnavailableError
+from rotation import invocation, waiting
+from rotation.attempts import Attempts
+from rotation.errors import (
+    AccessDeniedError,
+    RotationError,
+    RotationFailedError,
+    StageConflictError,
+    StillRunningError,
+    UnavailableError,
+)
 from rotation.executions import Executions, attempt_name, rollback_name
+from rotation.invocation import answer, recover
 from rotation.model import ROTATE, TEST, Json
 from rotation.report import NOTHING_TOLD
 from tests.unit.rotations import GENERIC, Account, Clock, all_started, begun, end, state_machine
@@ -41,7 +50,7 @@ EVENT = Path(__file__).parents[2] / "events/eventbridge/execution_aborted.json"
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(waiting, "time", clock)
-    monkeypatch.setattr(attempts, "time", clock)
+    monkeypatch.setattr(invocation, "time", clock)
     return clock
 
 
@@ -187,6 +196,7 @@ def test_after_a_failed_attempt_comes_the_next_one_which_knows_what_was_told(acc
     refusal(account, kind=StillRunningError)
 
     previous = {"Told": True, "Key": "untouched/AWSCURRENT", "ToldAt": TOLD_AT, "RolledBack": 0, "Alert": {}}
+    previous["Begun"] = True
     assert inputs()[1] == body(account, Attempt=2, Previous=previous)
 
 
@@ -195,7 +205,7 @@ def test_the_next_attempt_gets_an_alert_that_reached_nobody(account: Account) ->
 
     refusal(account, kind=StillRunningError)
 
-    assert inputs()[1]["Previous"] == NOTHING_TOLD | {"Alert": {"Subject": "as it was"}}
+    assert inputs()[1]["Previous"] == NOTHING_TOLD | {"Begun": True, "Alert": {"Subject": "as it was"}}
 
 
 @pytest.mark.parametrize("step", ["setSecret", "testSecret", "finishSecret"])
@@ -283,7 +293,7 @@ def test_where_people_were_not_told_of_the_last_attempt_they_are_before_it_is_re
         "input": body(
             account,
             Mode="RollBack",
-            Previous=NOTHING_TOLD | {"RolledBack": 3, "Alert": {"Subject": "as it was"}},
+            Previous=NOTHING_TOLD | {"RolledBack": 3, "Begun": True, "Alert": {"Subject": "as it was"}},
             Ended={
                 "Error": "Execution.FAILED",
                 "Cause": f"the execution {name} ended as FAILED AlertFailedError "
@@ -387,6 +397,7 @@ def test_where_the_rollback_did_not_report_either_nobody_has_looked(
         **NOTHING_TOLD,
         "Told": True,
         "Key": "needs a person/unknown",
+        "Begun": True,
     }
 
 
@@ -466,3 +477,79 @@ def test_a_call_is_answered_before_the_functions_time_is_over(account: Account, 
     # 25 of these seconds are kept, and another second passes between two looks.
     assert clock.now == 100 + 95
     assert inputs() == [body(account)]
+
+
+def counted(capsys: pytest.CaptureFixture[str], account: Account, step: str = "createSecret") -> list[str]:
+    """What a call that fails counts."""
+    event = {"Step": step, "SecretId": account.arn, "ClientRequestToken": account.token}
+    with suppress(RotationError):
+        answer(event | {"RotationToken": "rotation-token"}, Context(60))  # type: ignore[arg-type]  # as above
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [each["Name"] for line in lines for each in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
+
+
+def refusing_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(executions: Executions, name: str, body: Json) -> str:
+        raise AccessDeniedError("states:StartExecution")
+
+    monkeypatch.setattr(Executions, "start", start)
+
+
+def test_a_rotation_that_comes_to_no_execution_is_counted(
+    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing_to_start(monkeypatch)
+
+    assert counted(capsys, account) == ["RotationNotStarted"]
+
+    account.drop_pending()
+    assert counted(capsys, account) == ["RotationNotStarted"]
+
+
+def test_a_next_attempt_that_cannot_be_started_is_counted(
+    account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(account)
+    refusing_to_start(monkeypatch)
+
+    assert counted(capsys, account) == ["RotationNotStarted"]
+
+
+def test_what_people_know_of_is_not_counted_again(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    failed(account, Key="untouched/AWSCURRENT/abandoned")
+    account.drop_pending()
+
+    assert counted(capsys, account) == []
+
+
+@pytest.mark.parametrize("step", ["setSecret", "testSecret", "finishSecret"])
+def test_only_the_first_call_begins_a_rotation(account: Account, capsys: pytest.CaptureFixture[str], step: str) -> None:
+    account.drop_pending()
+
+    assert counted(capsys, account, step) == []
+
+
+def test_an_execution_that_runs_tells_of_itself(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    assert counted(capsys, account) == []
+    assert counted(capsys, account) == []
+
+
+def test_a_value_that_was_given_up_is_told_of_until_people_have_it(account: Account, clock: Clock) -> None:
+    name = failed(account, "AlertFailedError", PendingRemoved=True)
+    account.drop_pending()
+    clock.meanwhile = lambda: end(Executions()._arn(rollback_name(name)))
+
+    assert refusal(account) == WORDS
+    assert [each["name"] for each in all_started()] == [name, rollback_name(name)]
+
+    assert refusal(account) == WORDS
+    assert len(all_started()) == 2
+
+
+def test_a_success_of_the_rollback_after_which_labels_were_moved_is_refused_aloud(
+    account: Account, clock: Clock
+) -> None:
+    name = ended(account, **STOPPED)
+    clock.meanwhile = lambda: end(Executions()._arn(rollback_name(name)))
+
+    assert "was rotated to before" in refusal(account, kind=StageConflictError)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from rotation.attempts import answer
 from rotation.call import Call
 from rotation.errors import InvalidEventError
+from rotation.invocation import answer
 
 EVENTS = {
     path.stem: json.loads(path.read_text())

@@ -17,7 +17,7 @@ from tests.unit.rotations import all_started, end, state_machine
 type HistoryIs = Callable[[list[Any]], None]
 
 SECRET, TOKEN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:app-a1B2c3", "3f0f6f4e-6b4e"
-BODY = {"SecretId": SECRET, "ClientRequestToken": TOKEN, "Mode": "Rotate", "Attempt": 1}
+BODY = {"Previous": {}, "SecretId": SECRET, "ClientRequestToken": TOKEN, "Mode": "Rotate", "Attempt": 1}
 
 
 @pytest.fixture
@@ -200,6 +200,8 @@ def history_is(machine: str, monkeypatch: pytest.MonkeyPatch) -> HistoryIs:
 BEGIN, SET_SECRET, ROLL_BACK = entered(1, "Begin"), entered(2, "SetSecret"), entered(3, "RollBack")
 OTHER = left(4, "RollBack", {"Verdict": {"Report": "not told yet"}})
 ALERT, TOLD = entered(5, "Alert"), left(6, "Alert", {"Verdict": VERDICT})
+# Its Catch leaves the state, too.
+NOT_TOLD = left(6, "Alert", {"Verdict": VERDICT, "AlertFailure": {"Error": "SNS.AuthorizationErrorException"}})
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,7 @@ ALERT, TOLD = entered(5, "Alert"), left(6, "Alert", {"Verdict": VERDICT})
         (2, [BEGIN, SET_SECRET], LastEvents("SetSecret", None, False)),
         (1, [BEGIN, SET_SECRET, ROLL_BACK, OTHER, ALERT], LastEvents("Alert", None, True)),
         (1, [BEGIN, SET_SECRET, ROLL_BACK, OTHER, ALERT, TOLD], LastEvents("Alert", VERDICT, True)),
+        (1, [BEGIN, SET_SECRET, ROLL_BACK, OTHER, ALERT, NOT_TOLD], LastEvents("Alert", None, True)),
     ],
 )
 @pytest.mark.parametrize("newest_first", [True, False])

@@ -1,6 +1,7 @@
 """What is counted, as CloudWatch reads it from the log."""
 
 import dataclasses
+import io
 import json
 import re
 from pathlib import Path
@@ -9,22 +10,34 @@ from typing import Any
 import pytest
 
 from rotation import overdue
-from rotation.errors import LoginRefusedError, RotationFailedError, StageConflictError, StillRunningError
-from rotation.metrics import NAMESPACE, OUTCOMES, count_attempt, count_not_started, count_refused
+from rotation.errors import LoginRefusedError
+from rotation.metrics import (
+    OUTCOMES,
+    count_attempt,
+    count_not_started,
+    count_refused,
+)
 from rotation.model import Request
-from rotation.runtime import lambda_handler, rotate_handler
+from rotation.report import NOTHING_TOLD
+from rotation.runtime import lambda_handler
+from tests.function_log import logged_to
 from tests.unit.test_model import EVENT
 
 ROOT = Path(__file__).parents[2]
+# In a query of Logs Insights: what the log itself adds, texts, words of its language.
+NO_FIELD = r"""@\w+|'[^']*'|"[^"]*"|\b(and|not|like|desc|asc|ispresent)\b"""
 MONITORING = (ROOT / "monitoring.yaml").read_text()
-REQUEST = dataclasses.replace(Request.of(EVENT), started="2026-11-25T04:30:00.000+00:00")
+REQUEST = dataclasses.replace(Request.of(EVENT), started="2026-11-25T04:30:00.000+00:00", previous=NOTHING_TOLD)
 KIND = {"Engine": "postgres", "Strategy": "single user"}
-CALL = {"Step": "createSecret", "SecretId": REQUEST.secret_id, "ClientRequestToken": REQUEST.token}
 
 
 @pytest.fixture(autouse=True)
 def stack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "secret-rotation")
+
+
+def report(outcome: str, key: str = "another") -> dict[str, Any]:
+    return {"Outcome": outcome, "Step": "SetSecret", "Error": "UnavailableError", "Attempt": 2, "Key": key}
 
 
 def emitted(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -51,7 +64,7 @@ def metrics(lines: list[dict[str, Any]]) -> dict[tuple[str, frozenset[tuple[str,
 def test_an_attempt_is_counted_per_stack_and_once_by_engine(
     capsys: pytest.CaptureFixture[str], outcome: str, name: str
 ) -> None:
-    count_attempt(REQUEST, {"Outcome": outcome, "Step": "SetSecret", "Error": "UnavailableError"}, KIND)
+    count_attempt(REQUEST, report(outcome), KIND)
 
     lines = emitted(capsys)
     counted = metrics(lines)
@@ -60,40 +73,18 @@ def test_an_attempt_is_counted_per_stack_and_once_by_engine(
     assert counted.pop(("Duration", stack)) > 0
     assert counted == {(name, stack): 1, ("Attempts", stack): 2, ("Rotations", by_engine): 1}
     assert all(line["secret"] == REQUEST.secret_name for line in lines)
-    assert (lines[0]["step"], lines[0]["error"]) == ("SetSecret", "UnavailableError")
+    asked_for = {key: lines[0][key] for key in ("outcome", "step", "error", "attempt")}
+    assert asked_for == {"outcome": outcome, "step": "SetSecret", "error": "UnavailableError", "attempt": 2}
 
 
 def test_an_execution_from_before_an_upgrade_has_no_duration(capsys: pytest.CaptureFixture[str]) -> None:
-    count_attempt(dataclasses.replace(REQUEST, started=""), {"Outcome": "rotated", "Step": "", "Error": ""}, KIND)
+    count_attempt(
+        dataclasses.replace(REQUEST, started=""),
+        report("rotated"),
+        KIND,
+    )
 
     assert {name for name, _ in metrics(emitted(capsys))} == {"Rotated", "Attempts", "Rotations"}
-
-
-@pytest.mark.parametrize(
-    ("error", "count"), [(StageConflictError, 1), (KeyError, 1), (RotationFailedError, 0), (StillRunningError, 0)]
-)
-def test_a_call_that_came_to_no_execution_is_counted(
-    capsys: pytest.CaptureFixture[str], error: type[Exception], count: int
-) -> None:
-    def answer(event: Any, context: Any) -> None:
-        raise error("made to fail by a test")
-
-    with pytest.raises(Exception, match="made to fail"):
-        rotate_handler(answer)(CALL, None)
-
-    lines = emitted(capsys)
-    assert [line["RotationNotStarted"] for line in lines] == [[1.0]] * count
-    assert all(line["secret"] == REQUEST.secret_name and line["error"] == error.__name__ for line in lines)
-
-
-def test_news_of_an_execution_is_no_call_of_secrets_manager(capsys: pytest.CaptureFixture[str]) -> None:
-    def answer(event: Any, context: Any) -> None:
-        raise StageConflictError
-
-    with pytest.raises(StageConflictError):
-        rotate_handler(answer)({"detail-type": "Step Functions Execution Status Change"}, None)
-
-    assert emitted(capsys) == []
 
 
 def test_a_step_that_the_service_refused_to_log_in_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,12 +104,51 @@ def everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("ROTATE_FUNCTION_ARN", "arn:aws:lambda:us-east-1:123456789012:function:secret-rotation-rotate")
     monkeypatch.setattr(overdue, "rotated_by", lambda arn: [])
     for outcome in OUTCOMES:
-        count_attempt(REQUEST, {"Outcome": outcome, "Step": "SetSecret", "Error": "UnavailableError"}, KIND)
+        count_attempt(
+            REQUEST,
+            report(outcome),
+            KIND,
+        )
     count_not_started(REQUEST.secret_name, "StageConflictError")
     count_refused(REQUEST.secret_name)
     overdue.find_overdue({})
     stack = frozenset({("service", "secret-rotation")})
     return {name for name, dimensions in metrics(emitted(capsys)) if dimensions == stack}
+
+
+def test_a_person_who_is_needed_is_called_once_for_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    again = dataclasses.replace(REQUEST, previous=REQUEST.previous | {"Key": "needs a person/unknown"})
+    for key in ("needs a person/unknown", "needs a person/none"):
+        count_attempt(again, report("needs a person", key), KIND)
+
+    assert [line["NeedsAPerson"] for line in emitted(capsys) if "NeedsAPerson" in line] == [[0.0], [1.0]]
+
+
+def test_every_field_that_a_query_asks_for_is_in_the_logs(
+    capsys: pytest.CaptureFixture[str], everything: set[str]
+) -> None:
+    """Of an array in a log line the query would have to ask for an element, so those are of no use."""
+    count_attempt(REQUEST, report("rotated"), KIND)
+    with logged_to(io.StringIO()) as log:
+        lambda_handler(lambda rotation: {"State": "SetSecret"})(EVENT, None)
+    lines = [*emitted(capsys), *map(json.loads, log.getvalue().splitlines())]
+    written = {name for line in lines for name, value in line.items() if not isinstance(value, list | dict)}
+    # Those of an error's record are the runtime's:
+    # https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    written |= {"errorType", "errorMessage", "attempts"}
+
+    queries = re.findall(r"""(?:SOURCE[^"]*"|fields .*\n *\|.*)""", MONITORING)
+    asked = {
+        name
+        for query in queries
+        for part in re.findall(r"(?:fields|filter|by|sort|ispresent\()([^|\n]*)", query)
+        for name in re.findall(
+            r"[a-zA-Z]+", re.sub(r"""@\w+|'[^']*'|"[^"]*"|\b(and|not|like|desc|asc)\b|ispresent""", "", part)
+        )
+    }
+
+    assert len(queries) == 5
+    assert asked - written == set()
 
 
 def test_dashboard_and_alarms_show_what_is_counted_and_nothing_else(everything: set[str]) -> None:
@@ -142,9 +172,7 @@ def test_every_metric_is_documented(everything: set[str]) -> None:
 
 def test_a_function_counts_the_attempt_that_its_report_ends(capsys: pytest.CaptureFixture[str]) -> None:
     event = EVENT | {"Completed": EVENT["Completed"] | KIND}
-    report = {"Outcome": "untouched", "Step": "SetSecret", "Error": "UnavailableError"}
-
-    lambda_handler(lambda rotation: {"Report": report})(event, None)
+    lambda_handler(lambda rotation: {"Report": report("untouched")})(event, None)
     lambda_handler(lambda rotation: {"State": "SetSecret"})(event, None)
 
     counted = {name: dict(dimensions) for name, dimensions in metrics(emitted(capsys))}

@@ -54,6 +54,7 @@ def test_a_report_says_what_failed_what_works_and_which_attempt_it_was() -> None
         "Key": "rolled back/AWSCURRENT/given up",
         "Tell": True,
         "RolledBack": 2,
+        "Begun": True,
         "Attempt": 2,
         "SecretId": "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/orders/database-a1B2c3",
         "ClientRequestToken": "3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11",
@@ -126,7 +127,7 @@ def test_a_failure_is_told_and_a_success_after_one_or_where_all_are_wanted(
 
 
 def test_before_the_first_attempt_nothing_was_told() -> None:
-    assert NOTHING_TOLD == {"Told": False, "Key": "none", "ToldAt": "", "RolledBack": 0, "Alert": {}}
+    assert NOTHING_TOLD == {"Told": False, "Key": "none", "ToldAt": "", "RolledBack": 0, "Begun": False, "Alert": {}}
 
 
 def test_the_next_attempt_knows_what_people_were_told_and_when() -> None:
@@ -135,6 +136,7 @@ def test_the_next_attempt_knows_what_people_were_told_and_when() -> None:
         "Key": "rolled back/AWSCURRENT",
         "ToldAt": JUST_NOW,
         "RolledBack": 2,
+        "Begun": True,
         "Alert": {},
     }
 
@@ -161,7 +163,26 @@ def test_an_alert_that_reached_nobody_is_handed_on_and_nothing_counts_as_told() 
 
     found = previous_of({"Report": reported, "Alert": {"Subject": "as it was"}}, False)
 
-    assert found == before | {"RolledBack": 1, "Alert": {"Subject": "as it was"}}
+    assert found == before | {"RolledBack": 1, "Begun": True, "Alert": {"Subject": "as it was"}}
+
+
+def test_after_an_alert_that_reached_nobody_whatever_is_true_next_is_told() -> None:
+    before = {"Told": True, "Key": "untouched/AWSCURRENT", "ToldAt": YESTERDAY, "RolledBack": 0}
+    reported = {"Key": "needs a person/unknown", "At": JUST_NOW, "RolledBack": 0, "Previous": before}
+
+    found = previous_of({"Report": reported, "Alert": {"Subject": "as it was"}}, False)
+
+    assert (found["Key"], found["Told"]) == ("none", True)
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "begun"),
+    [("CreateSecret", False, False), ("CreateSecret", True, True), ("SetSecret", False, True)],
+)
+def test_a_report_knows_whether_anything_can_have_changed(step: str, before: bool, begun: bool) -> None:
+    request = dataclasses.replace(REQUEST, previous=REQUEST.previous | {"Begun": before})
+
+    assert verdict(request, Finding(UNTOUCHED), Failure(step))["Report"]["Begun"] is begun
 
 
 def test_a_report_in_one_line_names_error_step_reason_what_works_and_the_execution() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rotation import rollback
+from rotation import giving_up, rollback
 from rotation.errors import (
     AccessDeniedError,
     InvalidEventError,
@@ -142,7 +142,7 @@ def test_a_refused_value_that_stays_on_awspending_is_told_with_the_reason(
     refuse(account, monkeypatch, "update_secret_version_stage", "AccessDeniedException")
     found, failure = Finding(UNTOUCHED, account=WHERE), Failure("SetSecret", "PasswordRejectedError")
 
-    assert rollback._give_up_rejected(account.rotation(), found, failure) == dataclasses.replace(
+    assert giving_up.given_up(account.rotation(), found, failure) == dataclasses.replace(
         found,
         why="AWSPENDING could not be taken off the refused value: secretsmanager:UpdateSecretVersionStage on "
         f"{account.arn}: AccessDeniedException: not now",
@@ -165,7 +165,7 @@ def test_a_value_is_given_up_only_if_it_was_refused_and_awscurrent_logs_in(
     account.stage(GENERIC)
     found = Finding(outcome)
 
-    given = rollback._give_up_rejected(account.rotation(), found, Failure("SetSecret", error))
+    given = giving_up.given_up(account.rotation(), found, Failure("SetSecret", error))
 
     assert given == dataclasses.replace(found, pending_removed=given_up)
     assert (account.token not in account.stages()) is given_up
@@ -195,10 +195,10 @@ def test_what_cannot_be_looked_at_needs_a_person(
     )
 
 
-def test_an_error_that_is_told_has_no_value_in_it() -> None:
+def test_an_error_that_is_told_has_no_value_in_it(account: Account) -> None:
     Credentials("app", "Zk3-vQ9_xT7")
 
-    assert rollback._not_tried(AccessDeniedError("near Zk3-vQ9_xT7")) == Finding(
+    assert rollback._not_tried(account.rotation(), AccessDeniedError("near Zk3-vQ9_xT7")) == Finding(
         NEEDS_A_PERSON, "unknown", "AWSCURRENT could not be tried: near [redacted]"
     )
 

@@ -104,7 +104,7 @@ def test_each_line_names_secret_and_version_and_the_last_one_what_was_done(log: 
 
 
 def test_a_report_is_logged_with_its_outcome_and_its_warnings(log: io.StringIO) -> None:
-    report = {"Outcome": "rolled back", "Step": "TestSecret", "Error": "LoginRefusedError"}
+    report = {"Outcome": "rolled back", "Step": "TestSecret", "Error": "LoginRefusedError", "Key": "k", "Attempt": 1}
     lambda_handler(lambda rotation: {"Report": report, "Warnings": ["no AWSPREVIOUS"]})(EVENT, None)
 
     entries = [json.loads(line) for line in log.getvalue().splitlines()]

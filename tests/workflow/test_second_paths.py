@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.workflow.conftest import World
 from tests.workflow.machine import ROOT
 from tests.workflow.second_paths import matches, notices
+from tests.workflow.test_failures import break_state, failing
+from tests.workflow.test_stopped import stop_after
 
 ATTEMPT, ROLLBACK = "prod-orders-databa-13dda6-3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11-1", "-rollback"
 # A secret may have any name, and an attempt at it ends with a number.
@@ -93,3 +96,40 @@ def test_the_example_rule_for_applications_takes_the_sample_of_a_promotion(
 
     assert matches(json.loads(rule), event) is wanted
     assert notices(event) == {}
+
+
+def notices_of(world: World) -> list[dict[str, str]]:
+    """What the rules tell of each execution there was, as the machine itself ended it."""
+    world.machine.settle()
+    return [notices(world.machine.status_change(each)) for each in world.machine.executions()]
+
+
+def test_a_recovery_that_could_not_be_published_is_told_and_not_as_a_failure(world: World) -> None:
+    mend = break_state(world, "TestSecret", failing("RightsDifferError"))
+    world.rotate()
+    mend()
+    world.machine.break_topic()
+    assert world.retry() == "RotationSucceeded"
+
+    told, recovered = notices_of(world)
+
+    assert told == {}
+    assert json.loads(world.machine.executions()[1]["cause"])["Report"]["Outcome"] == "rotated"
+    assert recovered.keys() == {"AlertFailedRule"}
+    assert world.machine.executions()[1]["name"] in recovered["AlertFailedRule"]
+    assert "It failed" not in recovered["AlertFailedRule"]
+
+
+def test_a_stopped_attempt_is_told_by_its_rollback_and_a_stopped_rollback_by_a_rule(world: World) -> None:
+    def stop(event: Any, context: Any) -> None:
+        (rollback,) = [each for each in world.machine.executions() if each["name"].endswith(ROLLBACK)]
+        world.machine.stepfunctions.stop_execution(executionArn=rollback["executionArn"])
+
+    break_state(world, "RollBack", lambda handler: stop)
+    stop_after(world, "SetSecret")
+
+    attempt, rollback = notices_of(world)
+
+    assert attempt == {}
+    assert rollback.keys() == {"RollbackEndedRule"}
+    assert world.machine.messages() == []
