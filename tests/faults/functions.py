@@ -128,11 +128,11 @@ class Functions:
 
     def _invoke(self, state: str, event: Any) -> Any:
         self.land()
+        if state == self.gone:
+            raise FunctionFailedError(ERRORS[GONE], "made to fail by a fault")
         number = sum(name == state for name, _ in self.invocations)
         calls: list[str] = []
         self.invocations.append((state, calls))
-        if state == self.gone:
-            raise FunctionFailedError(ERRORS[GONE], "made to fail by a fault")
         fault = next((each for each in self.faults if (each.edge.where, each.edge.time) == (state, number)), None)
         if fault is None or fault.edge.call != INVOCATION:
             return self._run(state, event, calls, fault)

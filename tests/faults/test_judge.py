@@ -23,6 +23,8 @@ CASE = Case("redis", SINGLE, overlap=True)
 NOT_TESTED = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), KILLED)
 STOPPED_ROLLBACK = (ENDED, Fault(Edge("RollBack", 0, INVOCATION, "invoked"), STOPPED))
 TOLD_AND_STOPPED = (ENDED, Fault(Edge("RotationFailed", 0, ENTRY, "entered"), STOPPED))
+UNTOLD = Fault(Edge(PUBLICATION, 0, INVOCATION, ""), REFUSED)
+UNTOLD_AND_STOPPED = (FAILED, UNTOLD, Fault(Edge("AlertFailed", 0, ENTRY, "entered"), STOPPED))
 UNTOLD_RECOVERY = (FAILED, Fault(Edge(PUBLICATION, 1, INVOCATION, ""), REFUSED))
 
 
@@ -186,6 +188,7 @@ def test_a_function_is_killed_also_where_its_call_was_refused(stage: Stage) -> N
         pytest.param(STOPPED_ROLLBACK, id="the rollback after a stop is stopped itself"),
         pytest.param(TOLD_AND_STOPPED, id="it is stopped when it has told people"),
         pytest.param(UNTOLD_RECOVERY, id="nobody takes the news of the recovery"),
+        pytest.param(UNTOLD_AND_STOPPED, id="nobody takes the message, and the execution is stopped then"),
     ],
 )
 def test_what_a_sweep_has_found_broken_is_kept(stage: Stage, faults: tuple[Fault, ...]) -> None:

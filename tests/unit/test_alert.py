@@ -187,6 +187,15 @@ def test_a_subject_keeps_what_fits_and_shows_what_sns_does_not_take() -> None:
     ]
 
 
+def test_a_check_promises_no_attempt_where_nobody_comes_back() -> None:
+    finding = Finding(NEEDS_A_PERSON, UNKNOWN, "AWSCURRENT could not be tried: no answer", abandoned=True)
+
+    body = alert(REQUEST, finding, FAILURE, 0)["Body"]
+
+    assert body["whatHappensNext"].startswith("AWSPENDING was taken off this version")
+    assert "AWSPENDING is kept" not in body["whatHappensNext"]
+
+
 @pytest.mark.parametrize(
     ("step", "attempt", "severity", "affected"),
     [

@@ -171,6 +171,29 @@ def test_a_value_is_given_up_only_if_it_was_refused_and_awscurrent_logs_in(
     assert (account.token not in account.stages()) is given_up
 
 
+def test_a_refused_value_whose_label_is_perhaps_off_is_looked_at_again(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.stage(GENERIC)
+    with monkeypatch.context() as meanwhile, pytest.raises(UnavailableError):
+        refuse(account, meanwhile, "update_secret_version_stage", "ThrottlingException")
+        report_of(account, REJECTED)
+    account.drop_pending()
+
+    assert report_of(account, REJECTED)["Key"] == "untouched/AWSCURRENT/given up"
+
+
+def test_a_message_of_a_value_that_was_given_up_goes_out_as_it_was(account: Account) -> None:
+    account.stage(GENERIC)
+    account.drop_pending()
+    unsent = {"Key": "untouched/AWSCURRENT/given up", "Subject": "as it was"}
+    previous = account.rotation().request.previous | {"Alert": unsent}
+
+    answer = roll_back(account.rotation(failure=TIMED_OUT, previous=previous))
+
+    assert (answer["Alert"], answer["Report"]["PendingRemoved"]) == (unsent, True)
+
+
 def test_while_secrets_manager_gives_no_answer_the_rollback_is_asked_for_again(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
