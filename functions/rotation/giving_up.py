@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from rotation.errors import RotationError, UnavailableError
+from rotation.log_ins import LAST_RETRY
 from rotation.model import AWSPENDING, Request
 from rotation.outcome import ROLLED_BACK, ROTATED, UNTOUCHED, Failure, Finding
 from rotation.redaction import redacted
@@ -23,17 +24,16 @@ def given_up(rotation: Rotation, finding: Finding, failure: Failure) -> Finding:
         return _rejected(rotation, finding)
     if not abandoned(rotation):
         return finding
-    return (
-        replace(finding, pending_removed=True) if _said_before(rotation.request) else replace(finding, abandoned=True)
-    )
+    by_us = _said_before(rotation.request)
+    return replace(finding, pending_removed=by_us, abandoned=not by_us)
 
 
 def _rejected(rotation: Rotation, finding: Finding) -> Finding:
     try:
         rotation.store.drop_pending(rotation.request.token)
-    except UnavailableError:
-        raise
     except RotationError as error:
+        if isinstance(error, UnavailableError) and rotation.request.retry_count < LAST_RETRY:
+            raise
         return replace(finding, why=f"AWSPENDING could not be taken off the refused value: {redacted(str(error))}")
     return replace(finding, pending_removed=True)
 

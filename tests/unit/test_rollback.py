@@ -183,6 +183,15 @@ def test_a_refused_value_whose_label_is_perhaps_off_is_looked_at_again(
     assert report_of(account, REJECTED)["Key"] == "untouched/AWSCURRENT/given up"
 
 
+def test_a_refused_value_that_stays_is_no_reason_to_call_awscurrent_untried(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.stage(GENERIC)
+    refuse(account, monkeypatch, "update_secret_version_stage", "ThrottlingException")
+
+    assert report_of(account, REJECTED, retry_count=5)["Key"] == "rolled back/AWSCURRENT"
+
+
 def test_a_message_of_a_value_that_was_given_up_goes_out_as_it_was(account: Account) -> None:
     account.stage(GENERIC)
     account.drop_pending()
