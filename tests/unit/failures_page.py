@@ -12,14 +12,16 @@ from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
-from rotation.executions import attempt_name
+from rotation.executions import attempt_name, rollback_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROTATE, Json, Request
 from rotation.outcome import NEEDS_A_PERSON, NONE, ROLLED_BACK, ROTATED, UNKNOWN, UNTOUCHED, Failure, Finding
 from rotation.overdue import Standing, overdue_alert
 from rotation.report import NOTHING_TOLD, verdict
 from rotation.secret_store import RotatedSecret
+from tests.workflow import second_paths
 
-PAGE = Path(__file__).parents[2] / "docs/failures.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/failures.md"
 CONSOLE_URL = "https://console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/orders/database-a1B2c3"
 TOKEN = "3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11"
@@ -95,6 +97,19 @@ def _overdue_mail() -> str:
     return mail({"Subject": subject, "Email": email})
 
 
+def _notice(name: str, status: str, error: str | None) -> str:
+    """What EventBridge's rule makes of an execution's end."""
+    event = json.loads((ROOT / "events/eventbridge/execution_aborted.json").read_text())
+    arn = f"{execution(1).rpartition(':')[0]}:{name}"
+    event["detail"] |= {"executionArn": arn, "name": name, "status": status, "error": error}
+    (text,) = second_paths.notices(event).values()
+    return (
+        text.replace("any#", "docs/failures.md#")
+        .replace("https://any/", "https://console.aws.amazon.com/")
+        .replace("region=any", "region=us-east-1")
+    )
+
+
 def _body(message: Json) -> str:
     return json.dumps(message["Body"], indent=2)
 
@@ -118,12 +133,15 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "rolled-back": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED)),
     "rolled-back-json": lambda: _body(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED)),
     "last-attempt": lambda: mail(_example(Finding(ROLLED_BACK, account=_ACCOUNT), _THROTTLED, 4, rolled_back=2)),
+    "success": lambda: mail(_example(Finding(ROTATED, AWSCURRENT), Failure())),
     "recovered": lambda: mail(_example(Finding(ROTATED, AWSCURRENT), Failure(), 2, rolled_back=1)),
     "action-another-works": lambda: mail(_example(_WORKING, _THROTTLED)),
     "action-none-works": lambda: mail(_example(_NOBODY, _REFUSED)),
     "action-cancelled": lambda: mail(_example(replace(_NOBODY, abandoned=True), _REFUSED)),
     "check": lambda: mail(_example(_NOT_TRIED, _DENIED)),
     "check-after-a-change": lambda: mail(_example(_NOT_TRIED, _DENIED, 2)),
+    "alert-not-sent": lambda: _notice(attempt_name(ROTATE, SECRET, TOKEN, 1), "FAILED", "AlertFailedError"),
+    "rollback-ended": lambda: _notice(rollback_name(attempt_name(ROTATE, SECRET, TOKEN, 1)), "ABORTED", None),
     "overdue": _overdue_mail,
     "overdue-json": lambda: json.dumps(_overdue()[1], indent=2),
 }
