@@ -190,10 +190,41 @@ def test_a_subject_keeps_what_fits_and_shows_what_sns_does_not_take() -> None:
 def test_a_check_promises_no_attempt_where_nobody_comes_back() -> None:
     finding = Finding(NEEDS_A_PERSON, UNKNOWN, "AWSCURRENT could not be tried: no answer", abandoned=True)
 
-    body = alert(REQUEST, finding, FAILURE, 0)["Body"]
+    message = made(finding)
 
-    assert body["whatHappensNext"].startswith("AWSPENDING was taken off this version")
-    assert "AWSPENDING is kept" not in body["whatHappensNext"]
+    assert message["Body"]["whatHappensNext"].startswith("AWSPENDING was taken off this version")
+    assert f"\n\nWhen that is mended:\n\n    {ROTATE}\n" in message["Email"]
+
+
+def test_where_nobody_comes_back_no_next_attempt_is_said_to_mend_anything() -> None:
+    works = dataclasses.replace(FINDINGS["another works"], abandoned=True)
+
+    assert made(works)["Body"]["whatHappensNext"] == "nothing by itself"
+
+
+@pytest.mark.parametrize(
+    ("finding", "section"),
+    [
+        ("recovered", "rotated"),
+        ("untouched", "untouched"),
+        ("rolled back", "rolled-back"),
+        ("another works", "needs-a-person-action"),
+        ("none works", "needs-a-person-action"),
+        ("could not look", "needs-a-person-check"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("url", "page"), [("", "docs/failures.md"), ("https://wiki.example/x", "https://wiki.example/x")]
+)
+def test_a_message_links_to_its_section_where_the_team_reads_it(
+    monkeypatch: pytest.MonkeyPatch, finding: str, section: str, url: str, page: str
+) -> None:
+    monkeypatch.setenv("RUNBOOK_URL", url)
+
+    message = made(FINDINGS[finding])
+
+    assert message["Body"]["runbook"] == f"{page}#{section}"
+    assert f"\nRunbook:   {page}#{section}\nExecution: " in message["Email"]
 
 
 @pytest.mark.parametrize(
