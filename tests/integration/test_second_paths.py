@@ -30,6 +30,35 @@ def test_the_deployed_rules_tell_of_what_the_machine_cannot(secret: DeployedSecr
     assert text.endswith(f'/{execution}"')
 
 
+def test_a_message_that_the_alert_topic_does_not_take_is_pointed_at(secret: DeployedSecret) -> None:
+    """The machine publishes to a topic that does not exist; the topic of the notices is another one."""
+    deployed, states = secret.deployed, secret.deployed.stack.client("stepfunctions")
+    machine, topic = deployed.stack.outputs["StateMachineArn"], deployed.stack.outputs["AlertTopicArn"]
+    definition = states.describe_state_machine(stateMachineArn=machine)["definition"]
+    states.update_state_machine(stateMachineArn=machine, definition=definition.replace(f'"{topic}"', f'"{topic}-gone"'))
+    try:
+        function = deployed.function("CreateSecretFunction")
+        deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+        secret.rotate()
+        assert secret.outcome() == "RotationFailed"
+        until(lambda: len(deployed.stack.mails) > deployed.mails_read)
+    finally:
+        deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+        states.update_state_machine(stateMachineArn=machine, definition=definition)
+
+    (execution,) = secret.executions()
+    (mail,) = deployed.new_mails()
+    text = mail.get_content().replace("\n", "")
+    assert execution["error"] == "AlertFailedError"
+    assert text.startswith(f'"ALERT NOT SENT. The message of the rotation {execution["name"]} could not be published;')
+    assert text.endswith(f'/{execution["executionArn"]}"')
+
+    # The next attempt says it itself.
+    deployed.stack.model.retry(secret.arn)
+    assert secret.outcome() == "RotationSucceeded"
+    assert [mail["Subject"] for mail in deployed.new_mails()] == [f"Recovered, the secret is rotated: it/{secret.user}"]
+
+
 @pytest.mark.parametrize("function", ["RotateFunction", "FindOverdueFunction"])
 def test_a_call_of_eventbridge_that_a_function_fails_three_times_is_kept(deployed: Deployed, function: str) -> None:
     machine = deployed.stack.outputs["StateMachineArn"]
