@@ -1,6 +1,7 @@
 """The nested stack that watches: what template.yaml gives it, and that nothing it has to tell is lost on the way."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -85,3 +86,16 @@ def test_the_dashboard_is_what_cloudwatch_can_read() -> None:
     assert {widget["type"] for widget in body["widgets"]} == {"text", "alarm", "metric", "log"}
     places = [(widget["x"], widget["y"]) for widget in body["widgets"]]
     assert len(set(places)) == len(places)
+
+
+def test_every_alarm_is_in_the_table_of_the_console() -> None:
+    rows = re.findall(r"(?m)^\| `(\w+Alarm)` \|", (ROOT / "docs/console.md").read_text())
+
+    assert set(rows) == ALARMS.keys()
+
+
+def test_every_rule_that_tells_people_is_among_the_ways_to_fail() -> None:
+    section = (ROOT / "docs/failures.md").read_text().partition("### Every way to fail")[2].partition("\n\n")[2]
+    rows = [row for row in section.splitlines() if row.startswith("| ")]
+
+    assert [name for name in RULES if not any(f"`{name}`" in row for row in rows)] == []
