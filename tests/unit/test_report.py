@@ -175,6 +175,14 @@ def test_after_an_alert_that_reached_nobody_whatever_is_true_next_is_told() -> N
     assert (found["Key"], found["Told"]) == ("none", True)
 
 
+@pytest.mark.parametrize(("reported", "begun"), [({"Begun": False}, False), ({"Begun": True}, True), ({}, True)])
+def test_the_next_attempt_knows_whether_anything_can_have_changed(reported: dict[str, bool], begun: bool) -> None:
+    before = {"Told": False, "Key": "none", "ToldAt": "", "RolledBack": 0}
+    report = {"Key": "untouched/AWSCURRENT", "At": JUST_NOW, "RolledBack": 0, "Previous": before} | reported
+
+    assert previous_of({"Report": report, "Alert": {}}, True)["Begun"] is begun
+
+
 @pytest.mark.parametrize(
     ("step", "before", "begun"),
     [("CreateSecret", False, False), ("CreateSecret", True, True), ("SetSecret", False, True)],
