@@ -3,13 +3,15 @@
 Nothing is taken from what an earlier step said. The service is asked which credential logs in, Secrets Manager where
 the labels are; what is true then is the outcome:
 
-    AWSCURRENT is the pending version, and it logs in   rotated: the promotion took effect after all
+    AWSCURRENT is the pending version, and it logs in   rotated: the promotion took effect after all; also if only the
+                                                        promotion had failed and the service cannot be asked
     AWSCURRENT logs in at the first look                untouched
     it was refused and logs in now                      rolled back; also if an earlier look may have restored it
     it is refused and cannot be restored                needs a person; the credential that works is named
     it cannot even be tried                             needs a person; the reason is named
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
 from rotation.errors import InvalidEventError, LoginRefusedError, RotationError, UnavailableError
@@ -58,9 +60,9 @@ def roll_back(rotation: Rotation) -> Json:
     except UnavailableError as error:
         if request.retry_count < LAST_RETRY:
             raise
-        finding = _not_tried(rotation, error)
+        finding = _not_tried(rotation, failure, error)
     except RotationError as error:
-        finding = _not_tried(rotation, error)
+        finding = _not_tried(rotation, failure, error)
     return verdict(request, finding, failure)
 
 
@@ -93,9 +95,18 @@ def _may_have_restored(rotation: Rotation, failure: Failure) -> bool:
     return looked and not rotation.alternates and not rotation.current_secret.keeps_password
 
 
-def _not_tried(rotation: Rotation, error: RotationError) -> Finding:
+def _not_tried(rotation: Rotation, failure: Failure, error: RotationError) -> Finding:
+    if failure.step == "FinishSecret" and _promoted(rotation):
+        # TestSecret had logged in with it, and nothing was changed since.
+        return Finding(ROTATED)
     why = f"AWSCURRENT could not be tried: {redacted(str(error))}"
     return Finding(NEEDS_A_PERSON, UNKNOWN, why, abandoned=abandoned(rotation))
+
+
+def _promoted(rotation: Rotation) -> bool:
+    with suppress(RotationError):
+        return rotation.description.carries(rotation.request.token, AWSCURRENT)
+    return False
 
 
 def failure_of(request: Request) -> Failure:

@@ -43,7 +43,7 @@ def look_at_the_messages(verdict: Verdict, attempts: list[Attempt], faults: tupl
         verdict.hold(attempt.end not in FAILED or told or bool(attempt.notices), f"nobody was told {attempt.key!r}")
     repeated = len(ids) - len(set(ids))
     lost = sum((fault.edge.where, fault.kind) == (PUBLICATION, AFTER) for fault in faults)
-    verdict.hold(repeated == lost, f"{repeated} messages came twice")
+    verdict.hold(repeated <= lost, f"{repeated} messages came twice")
     keys = [each.split("-", 6)[-1] for each in dict.fromkeys(ids)]
     verdict.hold(all(a != b for a, b in itertools.pairwise(keys)), f"told again of the same: {keys}")
     failed = any(attempt.end in FAILED for attempt in attempts) and not attempts[-1].notices

@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from rotation import runtime
-from tests.faults.edges import ENTRY, INVOCATION, KILLED, PUBLICATION, REFUSED, STOPPED, Edge, Fault
+from tests.faults.edges import ENTRY, INVOCATION, KILLED, OUTAGE, PUBLICATION, REFUSED, STOPPED, Edge, Fault
 from tests.faults.judge import judged
 from tests.faults.sweep import ENDED, FAILED
 from tests.faults.trial import Stage, Trial
@@ -23,6 +23,8 @@ CASE = Case("redis", SINGLE, overlap=True)
 NOT_TESTED = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), KILLED)
 STOPPED_ROLLBACK = (ENDED, Fault(Edge("RollBack", 0, INVOCATION, "invoked"), STOPPED))
 TOLD_AND_STOPPED = (ENDED, Fault(Edge("RotationFailed", 0, ENTRY, "entered"), STOPPED))
+PROMOTED = Fault(Edge("FinishSecret", 0, 1, "secretsmanager:UpdateSecretVersionStage"), KILLED)
+PROMOTED_IN_AN_OUTAGE = (PROMOTED, Fault(Edge("RollBack", 0, 2, "redis AUTH"), OUTAGE))
 UNTOLD = Fault(Edge(PUBLICATION, 0, INVOCATION, ""), REFUSED)
 UNTOLD_AND_STOPPED = (FAILED, UNTOLD, Fault(Edge("AlertFailed", 0, ENTRY, "entered"), STOPPED))
 UNTOLD_RECOVERY = (FAILED, Fault(Edge(PUBLICATION, 1, INVOCATION, ""), REFUSED))
@@ -188,6 +190,7 @@ def test_a_function_is_killed_also_where_its_call_was_refused(stage: Stage) -> N
         pytest.param(STOPPED_ROLLBACK, id="the rollback after a stop is stopped itself"),
         pytest.param(TOLD_AND_STOPPED, id="it is stopped when it has told people"),
         pytest.param(UNTOLD_RECOVERY, id="nobody takes the news of the recovery"),
+        pytest.param(PROMOTED_IN_AN_OUTAGE, id="the promotion took effect, and nobody can look"),
         pytest.param(UNTOLD_AND_STOPPED, id="nobody takes the message, and the execution is stopped then"),
     ],
 )

@@ -227,10 +227,19 @@ def test_what_cannot_be_looked_at_needs_a_person(
     )
 
 
+def test_a_promotion_that_took_effect_is_one_though_the_service_cannot_be_asked(account: Account) -> None:
+    account.stage(GENERIC)
+    account.move("AWSCURRENT", RemoveFromVersionId=account.current, MoveToVersionId=account.token)
+    error = UnavailableError("no answer")
+
+    assert rollback._not_tried(account.rotation(), Failure("FinishSecret"), error) == Finding(ROTATED)
+    assert rollback._not_tried(account.rotation(), Failure("SetSecret"), error).outcome == NEEDS_A_PERSON
+
+
 def test_an_error_that_is_told_has_no_value_in_it(account: Account) -> None:
     Credentials("app", "Zk3-vQ9_xT7")
 
-    assert rollback._not_tried(account.rotation(), AccessDeniedError("near Zk3-vQ9_xT7")) == Finding(
+    assert rollback._not_tried(account.rotation(), Failure(), AccessDeniedError("near Zk3-vQ9_xT7")) == Finding(
         NEEDS_A_PERSON, "unknown", "AWSCURRENT could not be tried: near [redacted]"
     )
 
