@@ -104,6 +104,7 @@ def _not_tried(rotation: Rotation, failure: Failure, error: RotationError) -> Fi
 
 
 def _promoted(rotation: Rotation) -> bool:
+    """Whether AWSCURRENT is the pending version; not if the labels cannot be seen."""
     with suppress(RotationError):
         return rotation.description.carries(rotation.request.token, AWSCURRENT)
     return False
@@ -132,7 +133,7 @@ def _restore(rotation: Rotation, failure: Failure) -> Finding:
         if accepts(rotation.engine, version.credentials):
             works = version
             break
-    promoted = rotation.description.carries(rotation.request.token, AWSCURRENT)
+    promoted = _promoted(rotation)
     if works and works.label == AWSCURRENT:
         outcome = UNTOUCHED
     elif works and _revert(rotation, works) and accepts(rotation.engine, current):

@@ -472,7 +472,7 @@ def test_a_call_is_answered_before_the_functions_time_is_over(account: Account, 
     event = {"Step": "createSecret", "SecretId": account.arn, "ClientRequestToken": account.token}
 
     with pytest.raises(StillRunningError):
-        answer(event | {"RotationToken": "rotation-token"}, Context(120.05))  # type: ignore[arg-type]
+        answer(event | {"RotationToken": "rotation-token"}, Context(120.05))  # type: ignore[arg-type]  # as above
 
     # 25 of these seconds are kept, and another second passes between two looks.
     assert clock.now == 100 + 95
