@@ -42,9 +42,9 @@ check: .venv/.installed
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml monitoring.yaml
 
-# Tests of one group share a server or a deployed stack, and so a process.
+# Tests of one group share a server or a deployed stack, and so a process. They wait about as long as they work.
 test: setup
-	pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	pytest --numprocesses 3 --dist loadgroup
 
 demo: setup
 	python -m rotatorctl.local.demo

@@ -21,6 +21,7 @@ from typing import Any
 
 import boto3
 
+from rotation.tls import verified_context
 from tests.faults.calls import Watch, watched
 from tests.faults.edges import (
     AFTER,
@@ -63,6 +64,8 @@ def serve(path: str) -> None:
         importlib.import_module(name)
     # Reading the service's description takes longer than most invocations; the session keeps it.
     boto3.client("secretsmanager", region_name="eu-central-1")
+    # So does reading the authorities to trust.
+    verified_context()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -203,9 +206,10 @@ class Functions:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Functions]:
-    """A server of functions that ends with the block."""
+    """A server of functions that ends with the block. They trust PRIVATE_CA as it is now."""
     path, log_file = folder / "functions.socket", folder / "functions.log"
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"}
+    environment = {name: os.environ[name] for name in ("PATH", "PRIVATE_CA")}
+    environment |= {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"}
     with log_file.open("wb") as log:
         command = [sys.executable, "-m", "tests.faults.functions", str(path)]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)

@@ -82,12 +82,12 @@ def planned(stage: Stage, case: Case) -> tuple[list[Edge], list[tuple[Fault, ...
     return edges, faults
 
 
-def swept(stage: Stage, case: Case, pairs: int = PAIRS) -> Sweep:
-    """The whole sweep of one case."""
+def swept(stage: Stage, case: Case, part: int = 0, parts: int = 1) -> Sweep:
+    """The sweep of one case, or every `parts`th fault of it from that with the number `part` on."""
     edges, faults = planned(stage, case)
     sweep = Sweep(str(case), list(map(str, edges)), sum(len(edge.kinds) for edge in edges))
     later: list[tuple[Fault, list[Edge]]] = []
-    for each in faults:
+    for each in faults[part::parts]:
         with stage.trial(case, *each) as trial:
             verdict = judged(trial, each)
             sweep.verdicts.append(verdict)
@@ -98,26 +98,28 @@ def swept(stage: Stage, case: Case, pairs: int = PAIRS) -> Sweep:
             after = [edge for edge in after if case == CASES[0] or knows_the_engine(edge)]
             later += [(each[0], after)] if len(each) == 1 and after else []
     if case == CASES[0]:
-        add_log_ins(stage, case, sweep)
-    sweep.verdicts += paired(stage, case, later, pairs)
+        add_log_ins(stage, case, sweep, part, parts)
+    sweep.verdicts += paired(stage, case, later, PAIRS // parts, random.Random(f"{SEED} {case} {part}"))
     return sweep
 
 
-def add_log_ins(stage: Stage, case: Case, sweep: Sweep) -> None:
+def add_log_ins(stage: Stage, case: Case, sweep: Sweep, part: int, parts: int) -> None:
     """The edges of what Secrets Manager asks for with RotateImmediately=false: only to log in."""
     with stage.trial(case) as trial:
         trial.log_in()
         edges = list(edges_of(trial))
     sweep.edges += map(str, edges)
-    for fault in (Fault(edge, kind) for edge in edges for kind in edge.kinds):
-        sweep.applicable += 1
+    faults = [Fault(edge, kind) for edge in edges for kind in edge.kinds]
+    sweep.applicable += len(faults)
+    for fault in faults[part::parts]:
         with stage.trial(case, fault) as trial:
             sweep.verdicts.append(judged_log_in(trial, fault))
 
 
-def paired(stage: Stage, case: Case, later: list[tuple[Fault, list[Edge]]], count: int) -> Iterator[Verdict]:
+def paired(
+    stage: Stage, case: Case, later: list[tuple[Fault, list[Edge]]], count: int, draw: random.Random
+) -> Iterator[Verdict]:
     """A fault, and another one in what follows it."""
-    draw = random.Random(f"{SEED} {case}")
     for first, edges in draw.sample(later, min(count, len(later))):
         edge = draw.choice(edges)
         pair = (first, Fault(edge, draw.choice(edge.kinds)))

@@ -170,8 +170,8 @@ class Stage:
         with (
             tempfile.TemporaryDirectory() as name,
             WORLDS[kind]() as server,
-            functions.running(Path(name)) as started,
             patch.dict(os.environ, PRIVATE_CA=server.ca_pem),
+            functions.running(Path(name)) as started,
         ):
             yield cls(server, started, definition)
 

@@ -11,14 +11,16 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import boto3
+from cryptography.hazmat.primitives.asymmetric import rsa
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.sns.models import Subscription
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
@@ -38,6 +40,8 @@ type Handler = Callable[[Mapping[str, Any], Any], Any]
 _parsed = cache(AmazonStateLanguageParser.parse)
 # moto makes boto3 forget its session, and with it the descriptions of the services that it has read.
 _session = cache(boto3.Session)
+# moto would make a new key for each subscription, whose making takes as long as an invocation.
+_signing_key = cache(partial(rsa.generate_private_key, 65537, 2048))
 
 
 class _Hurry:
@@ -141,16 +145,18 @@ class Machine:
 
     def settle(self) -> None:
         """Wait until no execution runs: Secrets Manager is done as soon as the label moved, the machine a bit later."""
-        while any(execution["status"] == "RUNNING" for execution in self.executions()):
+        while any(execution["status"] == "RUNNING" for execution in self._listed()):
             time.sleep(0.02)
 
     def executions(self) -> list[dict[str, Any]]:
         """All executions, oldest first, as DescribeExecution shows them."""
-        listed = self.stepfunctions.list_executions(stateMachineArn=self.arn)["executions"]
         described: list[Any] = [
-            self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in listed
+            self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in self._listed()
         ]
         return sorted(described, key=lambda each: each["startDate"])
+
+    def _listed(self) -> list[Any]:
+        return list(self.stepfunctions.list_executions(stateMachineArn=self.arn)["executions"])
 
     def path(self, arn: str) -> list[str]:
         """The states that an execution entered."""
@@ -195,6 +201,7 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         patch.object(boto3, "DEFAULT_SESSION", _session()),
         patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
         patch.object(AmazonStateLanguageParser, "parse", _parsed),
+        patch.object(Subscription, "private_key", lambda _: _signing_key()),
         patch.object(retrier_decl, "time", _Hurry()),
         patch.object(waiting, "LABELS_EVERY", 0.05),
         patch.object(waiting, "EXECUTION_FIRST", 0.05),

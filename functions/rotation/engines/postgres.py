@@ -21,7 +21,7 @@ from rotation.errors import (
     UnavailableError,
 )
 from rotation.model import Credentials
-from rotation.tls import verified_context
+from rotation.tls import connect, verified_context
 
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _ERRORS: dict[str, type[RotationError]] = {
@@ -140,7 +140,7 @@ def _login(credentials: Credentials) -> Iterator[pg.Connection]:
 
 def _socket(credentials: Credentials) -> socket.socket:
     """A connected socket, inside TLS unless the secret says otherwise. pg8000's own way takes any certificate."""
-    plain = socket.create_connection((credentials.host, credentials.port), CONNECT_TIMEOUT)
+    plain = connect((credentials.host, credentials.port), CONNECT_TIMEOUT)
     try:
         plain.settimeout(STATEMENT_TIMEOUT + 1)
         if not credentials.ssl:

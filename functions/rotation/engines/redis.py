@@ -12,7 +12,7 @@ import redis
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT, Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError, RotationError, UnavailableError
 from rotation.model import Credentials
-from rotation.tls import verified_context
+from rotation.tls import connect, verified_context
 
 # How an answer begins that is an error, and what is said if the server's own words might quote a password's hash.
 # The server has no list of them: src/server.c and src/acl.c of https://github.com/redis/redis/tree/7.0
@@ -155,7 +155,7 @@ def _done(connection: redis.Connection, *command: str | int, unless: str) -> boo
 def _socket(credentials: Credentials) -> socket.socket:
     """A connected socket, inside TLS unless the secret says otherwise."""
     context = verified_context() if credentials.ssl else None
-    opened = socket.create_connection((credentials.host, credentials.port), CONNECT_TIMEOUT)
+    opened = connect((credentials.host, credentials.port), CONNECT_TIMEOUT)
     try:
         if context:
             opened = context.wrap_socket(opened, server_hostname=credentials.host)
