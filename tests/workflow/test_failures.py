@@ -423,12 +423,13 @@ def test_a_promotion_that_a_look_at_old_labels_took_back_is_put_right_in_the_nex
     world: World, old_reads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FinishSecret promotes and breaks; the first of what RollBack reads is from before that, though it had waited."""
-    # Else some of the old reads could be those of `rotate`.
-    monkeypatch.setattr(waiting, "LABELS_EVERY", 1)
     break_state(world, "FinishSecret", losing_the_answer("KeyError", times=1))
     world.machine.secrets_manager.stale_reads(old_reads)
 
-    world.rotate()
+    # Else some of the old reads could be those of `rotate`. Taken back here: the machine has changed it, too.
+    with monkeypatch.context() as seldom:
+        seldom.setattr(waiting, "LABELS_EVERY", 1)
+        world.rotate()
 
     world.machine.secrets_manager.stale_reads(0)
     assert world.logs_in(world.value()["password"])
