@@ -36,6 +36,9 @@ class Attempts:
         description = self._store.describe()
         if description.carries(self._token, AWSCURRENT):
             return
+        if step == "createSecret" and (begun := self._begin(description)):
+            self._join(begun)
+            return
         latest = self._executions.latest(ROTATE, self._secret_id, self._token)
         self.begun = latest is not None
         self._refuse_rejected_value(latest)
@@ -45,7 +48,18 @@ class Attempts:
         elif step == "createSecret" and latest.ended:
             self._follow(latest)
         else:
-            self._join(latest.arn)
+            self._join(latest.arn, perhaps_ended=latest.ended)
+
+    def _begin(self, description: Description) -> str:
+        """Start the first attempt without asking for earlier ones: if there is one, its name is taken.
+
+        DescribeExecution is the call that an account can make least often (see rotation.waiting).
+        """
+        if not description.rotation_enabled or not description.carries(self._token, AWSPENDING):
+            return ""
+        arn = self._executions.begin(self._name(ROTATE, 1), self._body(ROTATE, 1, NOTHING_TOLD, _NOT_FAILED))
+        self.begun = bool(arn)
+        return arn
 
     def latest_is(self, execution: Execution) -> bool:
         return self._executions.find(self._name(ROTATE, execution.attempt + 1)) is None
@@ -109,7 +123,7 @@ class Attempts:
         """No attempt follows this one, so its message, if SNS refused it, goes out with an execution of its own."""
         if not delivered and (name := self._executions.untold_rollback(last.name)):
             body = self._undoing(last, previous_of(verdict, delivered), verdict["Report"]["Step"], True)
-            self._waiting.for_end(self._executions.start(name, body))
+            self._waiting.for_end(self._executions.start(name, body), perhaps_ended=True)
 
     def _refuse_rejected_value(self, latest: Execution | None) -> None:
         """The service refused this token's value for good: its report is given again, and nothing is changed."""
@@ -117,9 +131,9 @@ class Attempts:
             self._tell_again(latest, latest.verdict, latest.delivered)
             raise RotationFailedError(words(latest.verdict["Report"]))
 
-    def _join(self, arn: str) -> None:
+    def _join(self, arn: str, *, perhaps_ended: bool = False) -> None:
         """Wait for an execution's end; raises RotationFailedError with the words of its report if it failed."""
-        ended = self._waiting.for_end(arn)
+        ended = self._waiting.for_end(arn, perhaps_ended=perhaps_ended)
         if ended is None or ended.succeeded:
             return
         if ended.input["Mode"] == TEST:
@@ -146,7 +160,8 @@ class Attempts:
         if ended.input["Mode"] == ROLL_BACK:
             why = f"{ended.name} ended as {ended.status} {ended.error}".strip()
             return unknown(ended.arn, ended.input["Previous"], why), True
-        rolled_back = self._waiting.for_end(self.roll_back(ended, ended.input["Previous"], last.entered, last.looked))
+        arn = self.roll_back(ended, ended.input["Previous"], last.entered, last.looked)
+        rolled_back = self._waiting.for_end(arn, perhaps_ended=True)
         return self._verdict(rolled_back) if rolled_back else (None, True)
 
     def _start(self, mode: str, attempt: int, previous: Json) -> str:

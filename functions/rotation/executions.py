@@ -134,20 +134,28 @@ class Executions:
                 break
         return ""
 
+    def begin(self, name: str, body: Json) -> str:
+        """Start the execution of that name; returns its ARN, or nothing if there is one already, perhaps ended.
+
+        The same input again begins nothing, but gets the ARN of the one that runs.
+        """
+        with translated("states:StartExecution", self._machine), suppress(_client().exceptions.ExecutionAlreadyExists):
+            _client().start_execution(stateMachineArn=self._machine, name=name, input=json.dumps(body))
+            return self._arn(name)
+        return ""
+
     def start(self, name: str, body: Json) -> str:
         """Start the execution of that name, or join the one that exists; returns its ARN.
 
         Raises StageConflictError if the name is taken by the execution of another secret or token: StartExecution
         alone does not tell, its idempotence needs the same input (see attempt_name's source).
         """
-        arn = self._arn(name)
-        with translated("states:StartExecution", self._machine), suppress(_client().exceptions.ExecutionAlreadyExists):
-            _client().start_execution(stateMachineArn=self._machine, name=name, input=json.dumps(body))
-            return arn
-        existing = self.at(arn)
+        if begun := self.begin(name, body):
+            return begun
+        existing = self.find(name)
         if existing and any(existing.input.get(key) != body[key] for key in ("SecretId", "ClientRequestToken", "Mode")):
             raise StageConflictError(f"the execution name {name} is taken by another secret or token")
-        return arn
+        return self._arn(name)
 
     def _arn(self, name: str) -> str:
         return self._machine.replace(":stateMachine:", ":execution:") + ":" + name

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from rotation.errors import StillRunningError, UnavailableError
@@ -10,11 +11,20 @@ from rotation.model import AWSCURRENT
 from rotation.secret_store import SecretStore
 
 # Seconds. Success shows on DescribeSecret (40,000 calls a second and account), so it is asked often. DescribeExecution
-# refills at 10 to 15 a second, so it is asked ever more rarely, at random times. Quotas:
+# refills at 10 to 15 a second for everybody in the account, and Lambda lets a thousand functions wait at once: asked at
+# random times of these ranges, a thousand make 5 calls a second. A clean rotation ends before the first. People hear of
+# a failure no later for it, since the execution itself tells them. Quotas:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LABELS_EVERY = 1.0
-EXECUTION_FIRST, EXECUTION_GROWTH, EXECUTION_MOST = 2.0, 1.5, 30.0
+EXECUTION_FIRST, EXECUTION_AGAIN = (30.0, 230.0), (200.0, 300.0)
+
+
+def looks(uniform: Callable[[float, float], float]) -> Iterator[float]:
+    """The seconds before the first look at an execution, and before each further one."""
+    yield uniform(*EXECUTION_FIRST)
+    while True:
+        yield uniform(*EXECUTION_AGAIN)
 
 
 class Waiting:
@@ -25,29 +35,22 @@ class Waiting:
         self._executions = executions
         self._token = token
         self._deadline = deadline
-        self._pause = EXECUTION_FIRST
-        self._look_at = 0.0
 
-    def for_end(self, arn: str) -> Execution | None:
+    def for_end(self, arn: str, *, perhaps_ended: bool = False) -> Execution | None:
         """The execution as it ended, or None once the token is AWSCURRENT: nothing after that changes anything.
 
         Raises StillRunningError at the deadline. A call without an answer, or a throttled one, is made again.
         """
-        self._pause, self._look_at = EXECUTION_FIRST, time.monotonic()
+        pauses = looks(random.uniform)
+        look_at = time.monotonic() + (0 if perhaps_ended else next(pauses))
         while True:
             with suppress(UnavailableError):
                 if self._store.describe().carries(self._token, AWSCURRENT):
                     return None
-                if ended := self._ended(arn):
-                    return ended
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + next(pauses)
+                    if (execution := self._executions.at(arn)) and execution.ended:
+                        return execution
             if time.monotonic() + LABELS_EVERY >= self._deadline:
                 raise StillRunningError(f"{arn} is still running; the next call joins it")
             time.sleep(LABELS_EVERY)
-
-    def _ended(self, arn: str) -> Execution | None:
-        if time.monotonic() < self._look_at:
-            return None
-        self._look_at = time.monotonic() + self._pause * random.uniform(0.5, 1)
-        self._pause = min(self._pause * EXECUTION_GROWTH, EXECUTION_MOST)
-        execution = self._executions.at(arn)
-        return execution if execution and execution.ended else None

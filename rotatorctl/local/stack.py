@@ -56,10 +56,17 @@ _UNKNOWN = re.compile(r"(?m)^  \w+:\n    Type: AWS::Logs::QueryDefinition\n(?:  
 # The emulator's own Python runtime reports every exception as Runtime.HandlerError, so that no error name of ours would
 # reach the Retry and Catch of the state machine. A custom runtime is served by a real Runtime API, on which AWS's own
 # client tells errors by their names. The code's folder comes first, as in Lambda; boto3 is this environment's, as in
-# Lambda it is the runtime's. The application id tells Secrets Manager's model which function calls it.
+# Lambda it is the runtime's. The application id tells Secrets Manager's model which function calls it. Nobody shares
+# the emulator's quotas, so `rotate` looks every two seconds whether an execution has ended: here somebody watches.
 _BOOTSTRAP = """#!/bin/sh
 export PYTHONPATH="$LAMBDA_TASK_ROOT" AWS_SDK_UA_APP_ID="$AWS_LAMBDA_FUNCTION_NAME"
-exec '{python}' -m awslambdaric "$_HANDLER"
+exec '{python}' -c '
+from sys import argv
+from awslambdaric.__main__ import main
+from rotation import waiting
+waiting.EXECUTION_FIRST = waiting.EXECUTION_AGAIN = (2, 2)
+main(argv)
+' "$_HANDLER"
 """
 
 

@@ -40,7 +40,7 @@ BASES = (
     (FAILED,),
     # By an execution of its own, which `rotate` starts that waits; or that hears of the end, when nobody waits.
     (ENDED,),
-    (ENDED, Fault(Edge(ROTATE, 0, 4, "stepfunctions:DescribeExecution"), KILLED)),
+    (ENDED, Fault(Edge(ROTATE, 0, 3, "stepfunctions:DescribeExecution"), KILLED)),
     # Nobody hears of it; nobody can look.
     (FAILED, Fault(Edge(PUBLICATION, 0, INVOCATION, ""), REFUSED)),
     (FAILED, Fault(Edge("RollBack", 0, INVOCATION, "invoked"), GONE)),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from moto.stepfunctions.models import Execution as OfMoto
 
-from rotation import invocation, waiting
+from rotation import executions, invocation, waiting
 from rotation.attempts import Attempts
 from rotation.errors import (
     AccessDeniedError,
@@ -50,6 +50,7 @@ EVENT = Path(__file__).parents[2] / "events/eventbridge/execution_aborted.json"
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(waiting, "EXECUTION_FIRST", (2, 2))
     monkeypatch.setattr(invocation, "time", clock)
     return clock
 
@@ -121,6 +122,23 @@ def test_the_first_call_starts_the_first_attempt_and_waits_for_its_end(account: 
     call(account)
 
     assert all_started() == [{"name": name, "input": body(account)}]
+
+
+def test_a_clean_rotation_never_asks_how_an_execution_is(account: Account, clock: Clock) -> None:
+    """DescribeExecution is the call that an account can make least often."""
+    looks: list[str] = []
+    events = executions._client().meta.events
+    events.register("provide-client-params.sfn.DescribeExecution", lambda **_: looks.append("a look"))
+    account.stage(GENERIC)
+    clock.meanwhile = lambda: account.move(
+        "AWSCURRENT", RemoveFromVersionId=account.current, MoveToVersionId=account.token
+    )
+
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+        call(account, step)
+
+    assert inputs() == [body(account)]
+    assert looks == []
 
 
 def test_the_report_of_an_attempt_that_fails_is_the_answer(account: Account, clock: Clock) -> None:
@@ -489,10 +507,10 @@ def counted(capsys: pytest.CaptureFixture[str], account: Account, step: str = "c
 
 
 def refusing_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(executions: Executions, name: str, body: Json) -> str:
+    def begin(executions: Executions, name: str, body: Json) -> str:
         raise AccessDeniedError("states:StartExecution")
 
-    monkeypatch.setattr(Executions, "start", start)
+    monkeypatch.setattr(Executions, "begin", begin)
 
 
 def test_a_rotation_that_comes_to_no_execution_is_counted(

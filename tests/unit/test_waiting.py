@@ -1,7 +1,9 @@
-"""Waiting for an execution: the labels each second, the execution ever more rarely."""
+"""Waiting for an execution: the labels each second, the execution rarely."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate, islice
 from typing import Any
 
 import pytest
@@ -29,6 +31,15 @@ def account() -> Iterator[Account]:
         yield account
 
 
+def looked_at(clock: Clock) -> list[float]:
+    """After how many seconds the execution was looked at."""
+    seconds = list[float]()
+    executions._client().meta.events.register(
+        "provide-client-params.sfn.DescribeExecution", lambda **_: seconds.append(clock.now - 100)
+    )
+    return seconds
+
+
 @pytest.fixture
 def arn(account: Account) -> str:
     return Executions().start("app-1", BODY)
@@ -41,7 +52,7 @@ def wait(account: Account, clock: Clock, seconds: float) -> Waiting:
 def test_the_execution_is_returned_as_it_ended(account: Account, clock: Clock, arn: str) -> None:
     clock.meanwhile = lambda: end(arn, "FAILED", "RotationFailedError", "words")
 
-    ended = wait(account, clock, 60).for_end(arn)
+    ended = wait(account, clock, 300).for_end(arn)
 
     assert ended == Execution(arn, "app-1", "FAILED", BODY, "RotationFailedError", "words")
 
@@ -56,15 +67,10 @@ def test_nothing_is_waited_for_once_the_token_is_current(account: Account, clock
     assert clock.now == 101
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_labels_are_asked_for_each_second_and_the_execution_ever_more_rarely(
-    account: Account, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch, share: float
+def test_labels_are_asked_for_each_second(
+    account: Account, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, labels = list[float](), list[float]()
-    monkeypatch.setattr(random, "uniform", lambda least, most: {0.5: least, 1.0: most}[share])
-    executions._client().meta.events.register(
-        "provide-client-params.sfn.DescribeExecution", lambda **_: looks.append(clock.now - 100)
-    )
+    labels = list[float]()
     describe = account.model.describe_secret
 
     def described(**request: Any) -> Any:
@@ -78,29 +84,52 @@ def test_labels_are_asked_for_each_second_and_the_execution_ever_more_rarely(
 
     assert str(error.value) == f"{arn} is still running; the next call joins it"
     assert labels == list(range(150))
-    assert (
-        looks
-        == {
-            # After 2 seconds, then half as long again each time, and every 30 seconds in the end.
-            1.0: [0, 2, 5, 10, 17, 28, 44, 67, 97, 127],
-            0.5: [0, 1, 3, 6, 10, 16, 24, 36, 51, 66, 81, 96, 111, 126, 141],
-        }[share]
-    )
 
 
-def test_the_next_execution_is_waited_for_from_the_beginning(
+@pytest.mark.parametrize("bound", [min, max])
+def test_the_execution_is_looked_at_rarely(
+    account: Account, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch, bound: Any
+) -> None:
+    """At the earliest, and at the latest."""
+    looks = looked_at(clock)
+    monkeypatch.setattr(random, "uniform", bound)
+
+    with pytest.raises(StillRunningError):
+        wait(account, clock, 600).for_end(arn)
+
+    assert looks == {min: [30, 230, 430], max: [230, 530]}[bound]
+
+
+def test_an_execution_that_has_perhaps_ended_is_looked_at_first(account: Account, clock: Clock, arn: str) -> None:
+    looks = looked_at(clock)
+    end(arn)
+
+    assert wait(account, clock, 60).for_end(arn, perhaps_ended=True)
+    assert looks == [0]
+
+
+def test_each_execution_is_waited_for_from_the_beginning(
     account: Account, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(random, "uniform", lambda least, most: most)
-    both = wait(account, clock, 60)
-    clock.meanwhile = lambda: end(arn) if clock.now > 140 else None
+    monkeypatch.setattr(random, "uniform", min)
+    both = wait(account, clock, 200)
+    clock.meanwhile = lambda: end(arn)
     assert both.for_end(arn)
     second = Executions().start("app-2", BODY)
     clock.meanwhile = lambda: end(second)
     begun_at = clock.now
 
     assert both.for_end(second)
-    assert clock.now == begun_at + 2
+    assert clock.now == begun_at + 30
+
+
+def test_a_thousand_that_wait_leave_half_of_describe_executions_refill_to_others() -> None:
+    chance = random.Random(20261125)
+    moments = [moment for _ in range(1_000) for moment in accumulate(islice(waiting.looks(chance.uniform), 4))]
+    half_minutes = Counter(int(moment // 30) for moment in moments)
+
+    # Ten calls a second are refilled, and chance may make a half-minute a little busier than another.
+    assert max(half_minutes.values()) <= 30 * 10 / 2 * 1.2
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(1, 100), (1.5, 101), (2, 101), (0, 100)])
@@ -126,5 +155,5 @@ def test_a_call_without_an_answer_is_made_again(
     monkeypatch.setattr(account.model, "describe_secret", described)
     end(arn)
 
-    assert wait(account, clock, 60).for_end(arn)
+    assert wait(account, clock, 60).for_end(arn, perhaps_ended=True)
     assert clock.now == 102

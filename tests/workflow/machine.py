@@ -204,8 +204,8 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         patch.object(Subscription, "private_key", lambda _: _signing_key()),
         patch.object(retrier_decl, "time", _Hurry()),
         patch.object(waiting, "LABELS_EVERY", 0.05),
-        patch.object(waiting, "EXECUTION_FIRST", 0.05),
-        patch.object(waiting, "EXECUTION_GROWTH", 1),
+        patch.object(waiting, "EXECUTION_FIRST", (0.05, 0.05)),
+        patch.object(waiting, "EXECUTION_AGAIN", (0.05, 0.05)),
     ):
         machine = Machine(definition, silences)
         with (
