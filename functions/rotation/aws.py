@@ -36,6 +36,11 @@ _CODES: dict[str, type[RotationError]] = {
 }
 
 
+def is_throttling(error: ClientError) -> bool:
+    """Whether the service answered that there are too many calls, so that this one did nothing."""
+    return error.response["Error"]["Code"] == "ThrottlingException"
+
+
 @contextmanager
 def translated(action: str, resource: str) -> Iterator[None]:
     """Around one AWS call, raises its failure as AccessDenied-, StageConflict-, InvalidEvent- or UnavailableError.

@@ -1,5 +1,7 @@
 """The only module that talks to Secrets Manager."""
 
+import random
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from rotation.aws import CONFIG, translated
+from rotation.aws import CONFIG, is_throttling, translated
 from rotation.errors import InvalidSecretError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING
 from rotation.redaction import conceal
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+# Seconds. Promotions and new values share one quota of 50 calls a second. From the change to the promotion applications
+# are refused, so a throttled promotion is asked for again at once; a throttled new value waits in the state machine:
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+PROMOTION_PATIENCE, PROMOTION_PAUSE = 5.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ class SecretStore:
         RemoveFromVersionId makes it a compare-and-swap: Secrets Manager refuses if the label is elsewhere by now.
         """
         try:
-            self._move(AWSCURRENT, RemoveFromVersionId=from_version, MoveToVersionId=token)
+            self._move(AWSCURRENT, PROMOTION_PATIENCE, RemoveFromVersionId=from_version, MoveToVersionId=token)
         except StageConflictError as refusal:
             description = self.describe()
             if description.version(AWSCURRENT) == from_version:
@@ -175,9 +183,17 @@ class SecretStore:
             if self.describe().carries(token, AWSPENDING):
                 raise
 
-    def _move(self, stage: str, **versions: str) -> None:
+    def _move(self, stage: str, patience: float = 0.0, **versions: str) -> None:
+        give_up_at = time.monotonic() + patience
         with self._calling("UpdateSecretVersionStage"):
-            _client().update_secret_version_stage(SecretId=self._secret_id, VersionStage=stage, **versions)
+            while True:
+                try:
+                    _client().update_secret_version_stage(SecretId=self._secret_id, VersionStage=stage, **versions)
+                    return
+                except _client().exceptions.ClientError as error:
+                    if not is_throttling(error) or time.monotonic() >= give_up_at:
+                        raise
+                time.sleep(random.uniform(0, PROMOTION_PAUSE))
 
     def _calling(self, action: str) -> AbstractContextManager[None]:
         return translated(f"secretsmanager:{action}", self._secret_id)

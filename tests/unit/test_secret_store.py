@@ -1,6 +1,7 @@
 """Secrets Manager as the functions see it: boto3, HTTP and the model of its rules."""
 
 import json
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from rotation.redaction import forget, redacted
 from rotation.secret_store import SecretStore
 from rotatorctl.local.secrets_manager import SecretsManagerError
 from rotatorctl.local.servers import free_port
-from tests.unit.rotations import GENERIC, Account, begun
+from tests.unit.rotations import GENERIC, Account, Clock, begun
 
 OLD = json.dumps(GENERIC)
 NEW = json.dumps({"engine": "generic", "password": "bN2~mP5yWc8"})
@@ -177,6 +178,57 @@ def test_a_refusal_while_awscurrent_is_read_where_it_was_may_be_one_of_an_old_re
         "refused, though AWSCURRENT is read where it was: secretsmanager:UpdateSecretVersionStage on "
         f"{account.arn}: InvalidParameterException: it is elsewhere"
     )
+
+
+def throttled(account: Account, monkeypatch: pytest.MonkeyPatch, times: int) -> list[Any]:
+    """The labels' moves, of which so many are refused; between two of them five seconds pass at most."""
+    clock, moves, move = Clock(), list[Any](), account.model.update_secret_version_stage
+
+    def moved(**request: Any) -> Any:
+        moves.append(clock.now)
+        if len(moves) <= times:
+            raise SecretsManagerError("ThrottlingException", "Rate exceeded")
+        return move(**request)
+
+    monkeypatch.setattr(account.model, "update_secret_version_stage", moved)
+    monkeypatch.setattr(secret_store, "time", clock)
+    monkeypatch.setattr(secret_store, "PROMOTION_PAUSE", 5)
+    monkeypatch.setattr(random, "uniform", max)
+    return moves
+
+
+def test_a_throttled_promotion_is_made_again(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    account.stage(GENERIC)
+    moves = throttled(account, monkeypatch, times=2)
+
+    account.store.promote(account.token, account.current)
+
+    # The client itself makes each call twice.
+    assert moves == [100, 100, 105]
+    assert "AWSCURRENT" in account.stages()[account.token]
+
+
+def test_a_promotion_that_stays_throttled_is_left_to_the_state_machine(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.stage(GENERIC)
+    moves = throttled(account, monkeypatch, times=99)
+
+    with pytest.raises(UnavailableError, match="ThrottlingException"):
+        account.store.promote(account.token, account.current)
+
+    assert moves == [100, 100, 105, 105]
+
+
+def test_what_keeps_nobody_out_is_left_to_the_state_machine_at_once(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves = throttled(account, monkeypatch, times=99)
+
+    with pytest.raises(UnavailableError, match="ThrottlingException"):
+        account.store.drop_pending(account.token)
+
+    assert moves == [100, 100]
 
 
 def test_pending_is_dropped_once_however_often_it_is_asked_for(account: Account) -> None:
