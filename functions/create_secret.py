@@ -1,6 +1,6 @@
 """CreateSecret: stage a new value as AWSPENDING."""
 
 from rotation import steps
-from rotation.runtime import lambda_handler
+from rotation.step_handler import lambda_handler
 
 handler = lambda_handler(steps.create_secret)

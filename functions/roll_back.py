@@ -1,6 +1,6 @@
 """RollBack: make AWSCURRENT log in again, and report what is true now."""
 
 from rotation.rollback import roll_back
-from rotation.runtime import lambda_handler
+from rotation.step_handler import lambda_handler
 
 handler = lambda_handler(roll_back)

@@ -1,4 +1,4 @@
-"""The boundary: an event comes in, a step runs, a verdict or a named error goes out, free of secret values."""
+"""The boundary: an event comes in, an answer or a named error goes out, free of secret values."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -7,48 +7,15 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from rotation.errors import InvalidEventError, LoginRefusedError, RotationError
-from rotation.metrics import count_attempt, count_refused
-from rotation.model import Json, Request
+from rotation.errors import InvalidEventError, RotationError
+from rotation.model import Json
 from rotation.redaction import conceal, forget, redacted
-from rotation.rotation import Rotation
-from rotation.secret_store import SecretStore
-
-_KEEP_READY: Json = {"KeepReady": True}
 
 # A name in a secret may be as long as the secret. Step Functions keeps at most 32,768 characters of an error's cause:
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_TaskFailedEventDetails.html
 _LONGEST_ERROR = 4_000
 
 logger = Logger(json_serializer=lambda entry: redacted(json.dumps(entry, default=str)))
-
-
-def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, Any], Any], Json]:
-    """The handler of one state: parses the state machine's event, runs the step, returns its verdict.
-
-    A weekly event {"KeepReady": true} is answered and no more (see the template's KeepReadyRule).
-    """
-
-    def handler(event: Mapping[str, Any], context: Any) -> Json:
-        with boundary():
-            if event == _KEEP_READY:
-                return {}
-            request = Request.of(event)
-            conceal(request.rotation_token)
-            logger.append_keys(secret=request.secret_name, version=request.token, execution=request.execution)
-            # The Lambda runtime reports an error with the request's id and no more.
-            logger.info("started", function_request_id=getattr(context, "aws_request_id", None))
-            rotation = Rotation(request, SecretStore(request.secret_id))
-            with _counting_refusals(request):
-                verdict = step(rotation)
-            for warning in verdict.get("Warnings", ()):
-                logger.warning(warning)
-            logger.info("done", verdict=verdict.get("State") or verdict["Report"]["Outcome"])
-            if "Report" in verdict:
-                count_attempt(request, verdict["Report"], rotation.kind_if_known())
-            return verdict
-
-    return handler
 
 
 def rotate_handler(answer: Callable[[Mapping[str, Any], Any], None]) -> Callable[[Mapping[str, Any], Any], None]:
@@ -76,15 +43,6 @@ def scheduled_handler(run: Callable[[Mapping[str, Any]], Json]) -> Callable[[Map
             logger.info("done", **run(event))
 
     return handler
-
-
-@contextmanager
-def _counting_refusals(request: Request) -> Iterator[None]:
-    try:
-        yield
-    except LoginRefusedError:
-        count_refused(request.secret_name)
-        raise
 
 
 @contextmanager

@@ -36,6 +36,7 @@ LAYERS = (
     ("rotation.giving_up",),
     ("rotation.rollback", "rotation.invocation"),
     ("rotation.runtime",),
+    ("rotation.step_handler",),
     ("*",),
 )
 

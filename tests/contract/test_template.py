@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rotation import runtime
+from rotation import step_handler
 
 type Json = dict[str, Any]
 
@@ -391,4 +391,4 @@ def test_every_function_in_the_vpc_is_kept_ready_by_a_call_that_its_code_knows()
     }
 
     assert called == allowed == IN_VPC
-    assert all(json.loads(target["Input"]) == runtime._KEEP_READY for target in rule["Targets"])
+    assert all(json.loads(target["Input"]) == step_handler._KEEP_READY for target in rule["Targets"])

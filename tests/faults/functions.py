@@ -41,7 +41,7 @@ from tests.workflow.machine import STATES, FunctionFailedError
 
 ROOT = Path(__file__).parents[2]
 # What a fork brings along. The drivers too: importing them takes longer than a whole rotation.
-IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.runtime"]
+IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.step_handler"]
 # What the state machine sees of an invocation that is never made, or whose end nobody hears of.
 ERRORS = {
     NOT_INVOKED: "Lambda.ServiceException",

@@ -19,7 +19,7 @@ from rotation.metrics import (
 )
 from rotation.model import Request
 from rotation.report import NOTHING_TOLD
-from rotation.runtime import lambda_handler
+from rotation.step_handler import lambda_handler
 from tests.function_log import logged_to
 from tests.unit.test_model import EVENT
 

@@ -13,7 +13,8 @@ from rotation import runtime
 from rotation.errors import InvalidEventError, LoginRefusedError
 from rotation.redaction import conceal
 from rotation.rotation import Rotation
-from rotation.runtime import boundary, lambda_handler, rotate_handler
+from rotation.runtime import boundary, rotate_handler
+from rotation.step_handler import lambda_handler
 from tests.function_log import logged_to
 from tests.unit.test_model import EVENT
 
@@ -157,4 +158,4 @@ def test_the_weekly_call_that_keeps_a_function_ready_runs_no_step() -> None:
     def step(rotation: Rotation) -> dict[str, Any]:
         raise AssertionError("the step ran")
 
-    assert runtime.lambda_handler(step)({"KeepReady": True}, None) == {}
+    assert lambda_handler(step)({"KeepReady": True}, None) == {}

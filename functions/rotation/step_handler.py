@@ -1,0 +1,52 @@
+"""The handlers of the state machine's states: an event comes in, a step runs, its verdict goes out."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rotation.errors import LoginRefusedError
+from rotation.metrics import count_attempt, count_refused
+from rotation.model import Json, Request
+from rotation.redaction import conceal
+from rotation.rotation import Rotation
+from rotation.runtime import boundary, logger
+from rotation.secret_store import SecretStore
+
+_KEEP_READY: Json = {"KeepReady": True}
+
+
+def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, Any], Any], Json]:
+    """The handler of one state: parses the state machine's event, runs the step, returns its verdict.
+
+    A weekly event {"KeepReady": true} is answered and no more (see the template's KeepReadyRule).
+    """
+
+    def handler(event: Mapping[str, Any], context: Any) -> Json:
+        with boundary():
+            if event == _KEEP_READY:
+                return {}
+            request = Request.of(event)
+            conceal(request.rotation_token)
+            logger.append_keys(secret=request.secret_name, version=request.token, execution=request.execution)
+            # The Lambda runtime reports an error with the request's id and no more.
+            logger.info("started", function_request_id=getattr(context, "aws_request_id", None))
+            rotation = Rotation(request, SecretStore(request.secret_id))
+            with _counting_refusals(request):
+                verdict = step(rotation)
+            for warning in verdict.get("Warnings", ()):
+                logger.warning(warning)
+            logger.info("done", verdict=verdict.get("State") or verdict["Report"]["Outcome"])
+            if "Report" in verdict:
+                count_attempt(request, verdict["Report"], rotation.kind_if_known())
+            return verdict
+
+    return handler
+
+
+@contextmanager
+def _counting_refusals(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except LoginRefusedError:
+        count_refused(request.secret_name)
+        raise

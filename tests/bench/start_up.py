@@ -1,0 +1,69 @@
+"""How long each function takes to be imported, beside the floor: boto3 and one client, which every one of them needs.
+
+    python -m tests.bench.start_up [runs]
+
+Each measurement is a process of its own. Processor time is counted, which other work on the machine lengthens less than
+time on the wall. As in Lambda the functions' code comes without compiled files beside it, boto3 with them.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+
+from tests.contract.imports import FUNCTIONS, HANDLERS
+
+FLOOR = "import boto3; boto3.client('secretsmanager')"
+# How much more than the floor those may need that load no driver.
+LIMIT = 1.2
+WITHOUT_A_DRIVER = ("create_secret", "finish_secret", "rotate", "find_overdue")
+
+_MEASURED = """
+import time
+begun = time.process_time()
+{code}
+print(time.process_time() - begun)
+"""
+
+
+def environment() -> dict[str, str]:
+    """What a function is told, and no more."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(FUNCTIONS),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def in_a_new_process(code: str) -> str:
+    """What it prints."""
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment(), check=True, capture_output=True, text=True
+    ).stdout
+
+
+def measured(runs: int) -> dict[str, float]:
+    """The median of the seconds that each handler takes with the floor, and the floor's own under the name "floor".
+
+    One run measures all of them in turn, so that what slows the machine slows all.
+    """
+    codes = {"floor": FLOOR} | {name: f"{FLOOR}; import {name}" for name in HANDLERS}
+    seconds: dict[str, list[float]] = {name: [] for name in codes}
+    for _ in range(runs):
+        for name, code in codes.items():
+            seconds[name].append(float(in_a_new_process(_MEASURED.format(code=code))))
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def main(runs: int = 15) -> None:
+    found = measured(runs)
+    for name, seconds in found.items():
+        ratio = seconds / found["floor"]
+        limit = f"  at most {LIMIT}" if name in WITHOUT_A_DRIVER else ""
+        print(f"{name:14} {seconds * 1000:6.0f} ms  {ratio:4.2f} x the floor{limit}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""What a function loads when it starts, told without a clock: the measurement is `python -m tests.bench.start_up`."""
+
+import json
+import sys
+from functools import cache
+
+import pytest
+
+from tests.bench.start_up import FLOOR, in_a_new_process
+from tests.contract.imports import ENGINES, HANDLERS, third_party
+
+# Of the standard library: each takes as long as a good part of our own code, and none is of use to us.
+HEAVY = {"asyncio", "unittest", "multiprocessing", "sqlite3", "doctest", "pdb", "curses", "tkinter"}
+STANDARD_LIBRARY = set(sys.stdlib_module_names)
+DRIVERS = {driver for engine in ENGINES for driver in third_party(engine)}
+
+
+@cache
+def loaded(code: str) -> set[str]:
+    return set(json.loads(in_a_new_process(f"{code}; import json, sys; print(json.dumps(list(sys.modules)))")))
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {module.partition(".")[0] for module in modules}
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_no_driver_is_loaded_before_an_engine_is_chosen(handler: str) -> None:
+    assert DRIVERS
+    assert packages(loaded(f"import {handler}")) & DRIVERS == set()
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_beside_boto3_a_handler_loads_our_code_and_powertools(handler: str) -> None:
+    """A package more is a decision: every cold start pays for it."""
+    further = packages(loaded(f"{FLOOR}; import {handler}") - loaded(FLOOR))
+
+    assert further - STANDARD_LIBRARY - {"rotation", handler} == {"aws_lambda_powertools", "typing_extensions"}
+    assert further & HEAVY == set()
+
+
+@pytest.mark.parametrize("handler", ["rotate", "find_overdue"])
+def test_what_reads_no_value_loads_nothing_that_does(handler: str) -> None:
+    ours = {module for module in loaded(f"import {handler}") if module.startswith("rotation.")}
+
+    assert "rotation.runtime" in ours
+    assert {module for module in ours if module.startswith(("rotation.engines", "rotation.strategies"))} == set()
+    assert not ours & {"rotation.rotation", "rotation.secret", "rotation.passwords", "rotation.admin_secret"}
