@@ -8,7 +8,7 @@ from rotation.attempts import Attempts
 from rotation.call import Call
 from rotation.errors import InvalidEventError, UnavailableError
 from rotation.executions import Executions
-from rotation.metrics import count_if_nobody_looked, count_not_started
+from rotation.metrics import count_if_nobody_looked, count_if_nobody_was_told, count_not_started
 from rotation.model import ROTATE, name_of
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def recover(execution_arn: str) -> None:
     if ended is None or not ended.ended:
         raise UnavailableError(f"the end of {execution_arn} is not to be seen yet")
     count_if_nobody_looked(ended)
+    count_if_nobody_was_told(ended)
     if ended.succeeded or ended.reported or ended.input.get("Mode") != ROTATE:
         return
     attempts = Attempts(ended.input["SecretId"], ended.input["ClientRequestToken"])

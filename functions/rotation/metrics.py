@@ -18,7 +18,7 @@ NAMESPACE = "SecretRotation"
 
 # How an attempt ended, and the metric that counts it.
 OUTCOMES = {ROTATED: "Rotated", UNTOUCHED: "Untouched", ROLLED_BACK: "RolledBack", NEEDS_A_PERSON: "NeedsAPerson"}
-NOT_STARTED = "RotationNotStarted"
+NOT_STARTED, NOT_TOLD = "RotationNotStarted", "NotTold"
 
 
 def count_attempt(request: Request, report: Json, kind: Mapping[str, str]) -> None:
@@ -60,6 +60,19 @@ def count_if_nobody_looked(ended: Execution) -> None:
         read = {"outcome": NEEDS_A_PERSON, "attempt": ended.attempt, "step": "RollBack", "error": ended.error}
         for name, value in read.items():
             metrics.add_metadata(name, value)
+        metrics.flush_metrics()
+
+
+def count_if_nobody_was_told(ended: Execution) -> None:
+    """An execution that could not publish its message, or a rollback that broke before it had one.
+
+    EventBridge sees neither in its events of a machine whose data a customer managed key encrypts: they hold no error.
+    """
+    broke = ended.status == "FAILED" and ended.input.get("Mode") == ROLL_BACK and not ended.reported
+    if broke or not ended.delivered:
+        metrics = _about(name_of(ended.input["SecretId"]))
+        metrics.add_metric(NOT_TOLD, MetricUnit.Count, 1)
+        metrics.add_metadata("execution", ended.name)
         metrics.flush_metrics()
 
 

@@ -1,4 +1,4 @@
-"""The process of the emulator, run by the Python of .venv-emulator: ministack, and four things it lacks.
+"""The process of the emulator, run by the Python of .venv-emulator: ministack, and six things it lacks.
 
 Written against the internals of ministack 1.5.33, to which requirements/emulator.in pins it.
 """
@@ -14,10 +14,13 @@ from typing import Any
 
 from ministack import app
 from ministack.services import lambda_svc, sns
+from ministack.services.cloudformation import _stacks, engine, provisioners
 
 _fan_out = sns._fanout
 _throttled = lambda_svc._throttle_response
 _attributes = sns._parse_message_attributes
+_parsed = engine._parse_template
+_update = provisioners._update_resource
 _numbers = itertools.count(1)
 
 
@@ -69,9 +72,23 @@ def _attributes_of_a_state_machine(parameters: dict[str, Any]) -> Any:
     return given if isinstance(given, dict) else _attributes(parameters)
 
 
+def _transformed(template: str) -> dict[str, Any]:
+    """The template of a nested stack. Ministack applies SAM's transform to a stack's own template alone."""
+    applied: dict[str, Any] = engine._apply_transforms(_parsed(template))
+    return applied
+
+
+def _update_with_attributes(*resource: Any) -> Any:
+    """What did not change in an update of a nested stack would lose its attributes, and with them every reference."""
+    *_, stack, logical_id = resource
+    return _update(*resource, _stacks[stack]["_resources"].get(logical_id, {}).get("Attributes"))
+
+
 if __name__ == "__main__":
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     sns._fanout = _fan_out_with_mail
     sns._parse_message_attributes = _attributes_of_a_state_machine
     lambda_svc._throttle_response = _throttled_by_name
+    engine._parse_template = _transformed  # a nested stack looks it up here; other readers hold the original
+    provisioners._update_resource = _update_with_attributes
     app.main()

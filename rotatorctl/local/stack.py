@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 STACK_NAME = "secret-rotation"
+TEMPLATE = ROOT / "template.yaml"
+_BUILT = ROOT / ".aws-sam" / "build"
 _BUCKET = "artifacts"
 _ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
 # A call of the rotation function is answered when the rotation has ended: Lambda's limit of 900 s and a little more.
@@ -93,7 +95,7 @@ class OfflineStack:
         wait_scale: float = 1.0,
         parameters: Mapping[str, str] | None = None,
         model: SecretsManager | None = None,
-        template: Path = ROOT / "template.yaml",
+        template: Path = TEMPLATE,
     ) -> Iterator[Self]:
         """Build, deploy, and take everything down when the block ends, by an exception, Ctrl-C or SIGTERM too.
 
@@ -103,16 +105,13 @@ class OfflineStack:
         Raises ServerStartError or DeploymentError.
         """
         model = model or SecretsManager(region=REGION, account=ACCOUNT)
-        overrides = {**(parameters or {}), "Architecture": _ARCHITECTURES[platform.machine()]}
         with ExitStack() as resources:
             resources.enter_context(_sigterm_unwinds())
             folder = work_dir or Path(resources.enter_context(_temporary_folder()))
             environment = _environment(folder)
             environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = resources.enter_context(serve(model))
             environment["AWS_ENDPOINT_URL"] = resources.enter_context(emulator(folder, environment, wait_scale))
-            stack = cls({}, environment, model, folder)
-            built = _build(template, folder, overrides)
-            stack._deploy(built, overrides)
+            stack = cls(deploy(environment, folder, parameters or {}, template=template), environment, model, folder)
             model.invoke = stack._invoke
             yield stack
 
@@ -137,15 +136,7 @@ class OfflineStack:
     def client(self, service: Any) -> Any:
         """The one boto3 client of this service, bound to the emulator, or for `secretsmanager` to the model."""
         if service not in self._clients:
-            variable = "AWS_ENDPOINT_URL_SECRETS_MANAGER" if service == "secretsmanager" else "AWS_ENDPOINT_URL"
-            self._clients[service] = boto3.client(
-                service,
-                endpoint_url=self.environment[variable],
-                region_name=REGION,
-                aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-                config=_CLIENT,
-            )
+            self._clients[service] = _client(service, self.environment)
         return self._clients[service]
 
     @property
@@ -201,24 +192,59 @@ class OfflineStack:
         if "FunctionError" in answer:
             raise FunctionError(f"{content.get('errorType')}: {content.get('errorMessage')}")
 
-    def _deploy(self, built: Path, overrides: Mapping[str, str]) -> None:
-        self.client("s3").create_bucket(Bucket=_BUCKET)
-        _sam(
-            ["deploy", "--template-file", str(built), "--stack-name", STACK_NAME, "--s3-bucket", _BUCKET],
-            ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-            ["--no-confirm-changeset", "--no-progressbar"],
-            _overrides(overrides),
-            environment=self.environment,
-            log=self.work_dir / "deploy.log",
-        )
-        description = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
-        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+
+def deploy(
+    environment: Mapping[str, str],
+    folder: Path,
+    parameters: Mapping[str, str],
+    *,
+    name: str = STACK_NAME,
+    template: Path = TEMPLATE,
+) -> Mapping[str, str]:
+    """Build, and deploy to the emulator that `environment` names: a new stack, or the next state of the one so named.
+
+    Parameters that are left out keep what the stack has. The result of the build and the logs lie in `folder`. Returns
+    the outputs. Raises DeploymentError.
+    """
+    overrides = {**parameters, "Architecture": _ARCHITECTURES[platform.machine()]}
+    built = _build(template, folder, overrides)
+    _client("s3", environment).create_bucket(Bucket=_BUCKET)
+    _sam(
+        ["deploy", "--template-file", str(built), "--stack-name", name, "--s3-bucket", _BUCKET],
+        ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"],
+        _overrides(overrides),
+        environment=environment,
+        log=folder / "deploy.log",
+    )
+    description = _client("cloudformation", environment).describe_stacks(StackName=name)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+
+
+def delete(environment: Mapping[str, str], *, name: str = STACK_NAME) -> None:
+    """Delete a stack of the emulator. `sam delete` cannot: it looks for nested templates under URLs of AWS alone."""
+    client = _client("cloudformation", environment)
+    client.delete_stack(StackName=name)
+    client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+
+
+def _client(service: Any, environment: Mapping[str, str]) -> Any:
+    variable = "AWS_ENDPOINT_URL_SECRETS_MANAGER" if service == "secretsmanager" else "AWS_ENDPOINT_URL"
+    return boto3.client(
+        service,
+        endpoint_url=environment[variable],
+        region_name=REGION,
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        config=_CLIENT,
+    )
 
 
 def _build(template: Path, folder: Path, overrides: Mapping[str, str]) -> Path:
     """`sam build`, and a copy of its result made to run in the emulator; returns the copied template."""
     built = folder / "build"
-    with _alone():
+    shutil.rmtree(built, ignore_errors=True)
+    with alone():
         _sam(
             ["build", "--template-file", str(template), "--cached"],
             _overrides(overrides),
@@ -226,20 +252,29 @@ def _build(template: Path, folder: Path, overrides: Mapping[str, str]) -> Path:
             environment=_without_aws_settings(os.environ),
             log=folder / "build.log",
         )
-        shutil.copytree(ROOT / ".aws-sam" / "build", built)
-    for code in built.glob("*Function"):
+        shutil.copytree(_BUILT, built)
+    for code in built.rglob("*Function"):
         bootstrap = code / "bootstrap"
         bootstrap.write_text(_BOOTSTRAP.format(python=sys.executable))
         bootstrap.chmod(0o755)
     for copied in built.rglob("template.yaml"):
         text = re.sub(r"(?m)\bRuntime: python3\.\d+$", "Runtime: provided.al2023", copied.read_text())
-        # Paths of what is not built are relative to the folder that this is a copy of.
-        copied.write_text(_UNKNOWN.sub("", text).replace(": ../../", f": {ROOT}/"))
+        copied.write_text(_with_places(_UNKNOWN.sub("", text), _BUILT / copied.parent.relative_to(built)))
     return built / "template.yaml"
 
 
+def _with_places(template: str, folder: Path) -> str:
+    """The template of that folder, as it can be read elsewhere: paths of what is not built are absolute."""
+
+    def place(match: re.Match[str]) -> str:
+        path = (folder / match[1]).resolve()
+        return match[0] if path.is_relative_to(_BUILT) else f": {path}"
+
+    return re.sub(r"(?m): (\.\./\S+)$", place, template)
+
+
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Other offline stacks of this machine wait here: builds share one cache, and one folder for their result."""
     lock = ROOT / ".aws-sam" / "lock"
     lock.parent.mkdir(exist_ok=True)

@@ -20,7 +20,8 @@ def of_type(kind: str) -> dict[str, Json]:
     return {name: body["Properties"] for name, body in RESOURCES.items() if body["Type"] == kind}
 
 
-RULES, ALARMS = of_type("AWS::Events::Rule"), of_type("AWS::CloudWatch::Alarm")
+RULES = {name: body for name, body in of_type("AWS::Events::Rule").items() if "EventPattern" in body}
+ALARMS = of_type("AWS::CloudWatch::Alarm")
 
 
 def test_every_parameter_is_given_by_the_template_that_nests_it() -> None:
@@ -30,6 +31,8 @@ def test_every_parameter_is_given_by_the_template_that_nests_it() -> None:
     assert nested["Parameters"].keys() == TEMPLATE["Parameters"].keys()
     # What the functions put into their metrics, by POWERTOOLS_SERVICE_NAME.
     assert nested["Parameters"]["Name"] == {"Ref": "AWS::StackName"}
+    variables = RESOURCES["FindOverdueFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "Name"}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -39,7 +42,7 @@ def test_a_notice_goes_to_a_topic_by_a_role_else_to_the_queue_and_never_has_an_e
     assert target["DeadLetterConfig"] == {"Arn": {"GetAtt": "UndeliveredAlerts.Arn"}}
     assert "RetryPolicy" not in target
     assert target["RoleArn"] == {"GetAtt": "TellRole.Arn"}
-    (role,) = RESOURCES["TellRole"]["Properties"]["Policies"]
+    role = RESOURCES["TellRole"]["Properties"]["Policies"][0]
     assert [each["Resource"] for each in role["PolicyDocument"]["Statement"]] == [target["Arn"]]
     assert not {"Input", "InputPath"} & target.keys()
     assert not any("input" in path for path in target["InputTransformer"]["InputPathsMap"].values())
@@ -57,15 +60,19 @@ def test_the_queue_takes_what_any_rule_could_not_deliver() -> None:
 @pytest.mark.parametrize("name", of_type("AWS::Lambda::EventInvokeConfig"))
 def test_what_a_function_failed_comes_to_the_queue_with_a_role_that_may_send_there(name: str) -> None:
     config = of_type("AWS::Lambda::EventInvokeConfig")[name]
-    role = config["FunctionName"]["Ref"].replace("FunctionName", "RoleName")
+    # The rotate function is the other template's, a parameter here.
+    role = config["FunctionName"]["Ref"].replace("Function", "Role")
     (policy,) = [each for each, body in of_type("AWS::IAM::Policy").items() if {"Ref": role} in body["Roles"]]
-    (statement,) = RESOURCES[policy]["Properties"]["PolicyDocument"]["Statement"]
+    statement, with_a_key = RESOURCES[policy]["Properties"]["PolicyDocument"]["Statement"]
 
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"GetAtt": "UndeliveredAlerts.Arn"}
     # Lambda tries the role when it is given the destination.
     assert RESOURCES[name]["DependsOn"] == policy
     assert as_set(statement["Action"]) == {"sqs:SendMessage"}
     assert statement["Resource"] == {"GetAtt": "UndeliveredAlerts.Arn"}
+    condition, given, _ = with_a_key["If"]
+    assert (condition, as_set(given["Action"])) == ("HasKey", {"kms:Decrypt", "kms:GenerateDataKey"})
+    assert given["Condition"] == {"StringEquals": {"kms:ViaService": {"Sub": "sqs.${AWS::Region}.${AWS::URLSuffix}"}}}
 
 
 @pytest.mark.parametrize("name", ALARMS)

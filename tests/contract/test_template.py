@@ -16,6 +16,9 @@ type Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 
+LONGEST_TEMPLATE = 600
+STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret", "RollBack")
+
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 DECRYPT = {"kms:Decrypt"}
@@ -57,6 +60,7 @@ ACTIONS = {
         "secretsmanager:UpdateSecretVersionStage",
     },
     "FindOverdueRole": LOGS | TRACES | {"secretsmanager:ListSecrets", "sns:Publish"},
+    "TellRole": {"sns:Publish"},
     "RotationStateMachineRole": TRACES
     | {
         "lambda:InvokeFunction",
@@ -73,6 +77,20 @@ ACTIONS = {
         "logs:PutResourcePolicy",
         "logs:DescribeResourcePolicies",
         "logs:DescribeLogGroups",
+    },
+}
+
+# What roles may do besides with the key of the parameter KeyArn, each by what it is confined to:
+# https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+# https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+KEY_ACTIONS = {
+    "RotateRole": {("kms:EncryptionContext:aws:states:stateMachineArn", frozenset({"kms:Decrypt"}))},
+    "FindOverdueRole": {("kms:ViaService", frozenset({"kms:Decrypt", "kms:GenerateDataKey*"}))},
+    "TellRole": {("kms:ViaService", frozenset({"kms:Decrypt", "kms:GenerateDataKey*"}))},
+    "RotationStateMachineRole": {
+        ("kms:EncryptionContext:aws:states:stateMachineArn", frozenset({"kms:Decrypt", "kms:GenerateDataKey"})),
+        ("kms:EncryptionContext:SourceArn", frozenset({"kms:GenerateDataKey"})),
+        ("kms:ViaService", frozenset({"kms:Decrypt", "kms:GenerateDataKey*"})),
     },
 }
 
@@ -111,21 +129,34 @@ Loader.add_multi_constructor("!", intrinsic)
 
 TEMPLATE: Json = yaml.load((ROOT / "template.yaml").read_text(), Loader)
 RESOURCES: Json = TEMPLATE["Resources"]
+# The nested stack's, too.
+ALL: Json = RESOURCES | yaml.load((ROOT / "monitoring.yaml").read_text(), Loader)["Resources"]
 DEFINITION = (ROOT / "statemachine" / "rotation.asl.json").read_text()
 
 
 def of_type(kind: str) -> dict[str, Json]:
-    return {name: body["Properties"] for name, body in RESOURCES.items() if body["Type"] == kind}
+    return {name: body["Properties"] for name, body in ALL.items() if body["Type"] == kind}
 
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
 ROLES = of_type("AWS::IAM::Role")
-(MACHINE,) = of_type("AWS::Serverless::StateMachine").values()
+(MACHINE,) = of_type("AWS::StepFunctions::StateMachine").values()
 
 
 def statements(role: str) -> Iterator[Json]:
+    """Those that a role always has."""
     for policy in ROLES[role]["Policies"]:
-        yield from policy["PolicyDocument"]["Statement"]
+        if "If" not in policy:
+            yield from policy["PolicyDocument"]["Statement"]
+
+
+def key_statements(role: str) -> Iterator[Json]:
+    """Those that it has beside them if the parameter KeyArn is given."""
+    for policy in ROLES[role]["Policies"]:
+        if "If" in policy:
+            condition, given, otherwise = policy["If"]
+            assert (condition, otherwise) == ("HasKey", {"Ref": "AWS::NoValue"})
+            yield from given["PolicyDocument"]["Statement"]
 
 
 def as_set(value: Any) -> set[Any]:
@@ -157,7 +188,9 @@ def test_the_handler_exists(name: str) -> None:
     handler = getattr(importlib.import_module(module), attribute)
 
     assert callable(handler)
-    assert (ROOT / TEMPLATE["Globals"]["Function"]["CodeUri"] / f"{module}.py").is_file()
+    assert (
+        ROOT / FUNCTIONS[name].get("CodeUri", TEMPLATE["Globals"]["Function"]["CodeUri"]) / f"{module}.py"
+    ).is_file()
 
 
 def test_the_definition_uses_each_substitution_and_no_other() -> None:
@@ -179,6 +212,46 @@ def test_a_role_holds_the_listed_actions_and_no_other(role: str) -> None:
     held = {action for statement in statements(role) for action in as_set(statement["Action"])}
 
     assert held == ACTIONS[role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_uses_the_stacks_key_for_the_listed_things_and_no_other(role: str) -> None:
+    held = set()
+    for statement in key_statements(role):
+        assert statement["Resource"] == {"Ref": "KeyArn"}
+        ((confined_by, _),) = statement["Condition"]["StringEquals"].items()
+        held.add((confined_by, frozenset(as_set(statement["Action"]))))
+
+    assert held == KEY_ACTIONS.get(role, set())
+
+
+def test_what_the_stack_stores_is_encrypted_with_its_key() -> None:
+    given = {"If": ["HasKey", {"Ref": "KeyArn"}, {"Ref": "AWS::NoValue"}]}
+    by = {
+        "AWS::Logs::LogGroup": "KmsKeyId",
+        "AWS::SNS::Topic": "KmsMasterKeyId",
+        "AWS::SQS::Queue": "KmsMasterKeyId",
+    }
+
+    for kind, key in by.items():
+        assert of_type(kind)
+        assert {text(body.get(key)) for body in of_type(kind).values()} == {text(given)}, kind
+    assert MACHINE["EncryptionConfiguration"]["If"][1]["KmsKeyId"] == {"Ref": "KeyArn"}
+    # Without one, the queue has a key of SQS.
+    assert [body["SqsManagedSseEnabled"]["If"][2] for body in of_type("AWS::SQS::Queue").values()] == [True]
+
+
+def test_the_template_is_short_enough_to_read_and_in_the_order_of_the_workflow() -> None:
+    lines = (ROOT / "template.yaml").read_text().splitlines()
+    order = [name for name in RESOURCES if name.endswith(("Function", "StateMachine")) or name == "Monitoring"]
+
+    assert len(lines) <= LONGEST_TEMPLATE
+    assert order == [
+        "RotateFunction",
+        *(json.loads(DEFINITION)["States"][step]["Parameters"]["FunctionName"][2:-4] for step in STEPS),
+        "RotationStateMachine",
+        "Monitoring",
+    ]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -299,7 +372,9 @@ def test_secrets_manager_may_invoke_rotate_for_this_account_only() -> None:
 
 def test_everything_that_logs_has_a_log_group_of_its_own_that_forgets() -> None:
     groups = of_type("AWS::Logs::LogGroup")
-    machine_group = MACHINE["Logging"]["Destinations"][0]["CloudWatchLogsLogGroup"]["LogGroupArn"]["GetAtt"]
+    machine_group = MACHINE["LoggingConfiguration"]["Destinations"][0]["CloudWatchLogsLogGroup"]["LogGroupArn"][
+        "GetAtt"
+    ]
     used = [body["LoggingConfig"]["LogGroup"]["Ref"] for body in FUNCTIONS.values()]
 
     assert sorted([*used, machine_group.removesuffix(".Arn")]) == sorted(groups)
@@ -314,8 +389,9 @@ def test_a_function_writes_to_its_own_log_group_only() -> None:
 
 
 def test_neither_the_machines_log_nor_a_debug_level_can_show_what_must_stay_unseen() -> None:
-    assert MACHINE["Logging"]["IncludeExecutionData"] is False
-    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"]["ApplicationLogLevel"] == "INFO"
+    assert MACHINE["LoggingConfiguration"]["IncludeExecutionData"] is False
+    for owner in (TEMPLATE["Globals"]["Function"], ALL["FindOverdueFunction"]["Properties"]):
+        assert owner["LoggingConfig"]["ApplicationLogLevel"] == "INFO"
     assert set(TEMPLATE["Parameters"]["LogLevel"]["AllowedValues"]) == {"INFO", "WARN", "ERROR"}
 
 

@@ -43,10 +43,12 @@ class Deployed:
         return DeployedSecret(self, arn, user, password)
 
     def function(self, logical_id: str) -> str:
-        resources = self.stack.client("cloudformation").describe_stack_resource(
-            StackName=STACK_NAME, LogicalResourceId=logical_id
-        )
-        return str(resources["StackResourceDetail"]["PhysicalResourceId"])
+        """Its name. What watches is in the nested stack."""
+        client, made = self.stack.client("cloudformation"), dict[str, str]()
+        for stack in (STACK_NAME, "Monitoring"):
+            resources = client.describe_stack_resources(StackName=made.get(stack, stack))["StackResources"]
+            made |= {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
+        return made[logical_id]
 
     def new_mails(self) -> list[Any]:
         mails = self.stack.mails[self.mails_read :]

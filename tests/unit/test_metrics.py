@@ -11,9 +11,11 @@ import pytest
 
 from rotation import overdue
 from rotation.errors import LoginRefusedError
+from rotation.executions import Execution
 from rotation.metrics import (
     OUTCOMES,
     count_attempt,
+    count_if_nobody_was_told,
     count_not_started,
     count_refused,
 )
@@ -110,6 +112,7 @@ def everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
             KIND,
         )
     count_not_started(REQUEST.secret_name, "StageConflictError")
+    count_if_nobody_was_told(Execution("arn", "name-1", "FAILED", {"SecretId": "payments/db"}, "AlertFailedError", ""))
     count_refused(REQUEST.secret_name)
     overdue.find_overdue({})
     stack = frozenset({("service", "secret-rotation")})

@@ -17,10 +17,15 @@ ANY = "any"
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the short forms of CloudFormation's functions: of !Sub the text, of any other that it is any value."""
+    """Reads the short forms of CloudFormation's functions: of !Sub the text, of any other that it is any value.
+
+    Of !If both values, since a stack has the one or the other.
+    """
 
 
 def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+    if suffix == "If" and isinstance(node, yaml.SequenceNode):
+        return {"If": loader.construct_sequence(node, deep=True)}
     return loader.construct_scalar(node) if suffix == "Sub" and isinstance(node, yaml.ScalarNode) else ANY
 
 
@@ -28,15 +33,29 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 @cache
-def _rules() -> Mapping[str, Json]:
-    """By their logical ids."""
+def _rules(key: bool) -> Mapping[str, Json]:
+    """Those with an event pattern that a stack has with the parameter KeyArn, or without it, by their logical ids."""
     resources = yaml.load((ROOT / "monitoring.yaml").read_text(), _Loader)["Resources"]
-    return {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::Events::Rule"}
+    return {
+        name: _decided(each["Properties"], key)
+        for name, each in resources.items()
+        if "EventPattern" in each.get("Properties", {}) and not (key and each.get("Condition") == "HasNoKey")
+    }
 
 
-def notices(event: Json) -> dict[str, str]:
-    """The texts that the rules publish for this event, by the rule."""
-    fired = {name: rule for name, rule in _rules().items() if matches(rule["EventPattern"], event)}
+def _decided(value: Any, key: bool) -> Any:
+    if isinstance(value, dict):
+        if "If" in value:
+            condition, with_key, without = value["If"]
+            assert condition == "HasKey"
+            return with_key if key else without
+        return {name: _decided(inner, key) for name, inner in value.items()}
+    return value
+
+
+def notices(event: Json, *, key: bool = False) -> dict[str, str]:
+    """The texts that the rules publish for this event, by the rule; `key`: with the parameter KeyArn."""
+    fired = {name: rule for name, rule in _rules(key).items() if matches(rule["EventPattern"], event)}
     return {name: _rendered(rule["Targets"][0]["InputTransformer"], event) for name, rule in fired.items()}
 
 

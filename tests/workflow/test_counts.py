@@ -8,6 +8,7 @@ import pytest
 
 from rotation.metrics import OUTCOMES
 from tests.workflow.conftest import World
+from tests.workflow.machine import ROOT
 from tests.workflow.test_failures import break_state, failing
 from tests.workflow.test_stopped import stop_after
 
@@ -77,3 +78,48 @@ def test_a_rollback_that_is_stopped_is_counted_and_a_stopped_attempt_is_not(worl
 
     assert [each["status"] for each in machine.executions()] == ["ABORTED", "ABORTED"]
     assert counted(world, capsys) == {"NeedsAPerson": 1}
+
+
+def untold(world: World, output: Output) -> list[str]:
+    """The executions of which nobody was told, as the alarm's metric counts them."""
+    output.readouterr()
+    for execution in world.machine.executions():
+        if execution["status"] != "SUCCEEDED":
+            world.machine.execution_ended(execution["executionArn"])
+    lines = [json.loads(line) for line in output.readouterr().out.splitlines() if '"NotTold"' in line]
+    assert {line["NotTold"][0] for line in lines} <= {1}
+    return [line["execution"] for line in lines]
+
+
+def test_a_message_that_could_not_be_published_is_counted_with_its_execution(world: World, capsys: Output) -> None:
+    break_state(world, "TestSecret", failing("RightsDifferError"))
+    world.machine.break_topic()
+    world.rotate()
+
+    (execution,) = world.machine.executions()
+    assert execution["error"] == "AlertFailedError"
+    assert untold(world, capsys) == [execution["name"]]
+
+
+def test_a_rollback_that_is_broken_is_counted_with_its_execution(world: World, capsys: Output) -> None:
+    break_state(world, "TestSecret", failing("RightsDifferError"))
+    world.rotate()
+    (attempt,) = world.machine.executions()
+    rollback = json.loads((ROOT / "events/executions/roll_back.json").read_text())
+    rollback["SecretId"] = json.loads(attempt["input"])["SecretId"]
+    del rollback["Ended"]
+    name = attempt["name"] + "-rollback"
+    started = world.machine.stepfunctions.start_execution(
+        stateMachineArn=attempt["stateMachineArn"], name=name, input=json.dumps(rollback)
+    )
+    world.machine.await_end(started["executionArn"])
+
+    assert untold(world, capsys) == [name]
+
+
+def test_a_failure_that_people_were_told_is_not_counted_as_untold(world: World, capsys: Output) -> None:
+    break_state(world, "TestSecret", failing("RightsDifferError"))
+    world.rotate()
+
+    assert len(world.machine.messages()) == 1
+    assert untold(world, capsys) == []

@@ -63,6 +63,23 @@ def test_a_message_that_could_not_be_published_is_pointed_at(name: str) -> None:
     assert text.endswith(f"/{event['detail']['executionArn']}")
 
 
+def without_what_a_key_encrypts(event: dict[str, Any]) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html"""
+    kept = {name: value for name, value in event["detail"].items() if name not in ("input", "output", "error", "cause")}
+    return {**event, "detail": kept}
+
+
+@pytest.mark.parametrize("name", [ATTEMPT, ATTEMPT + ROLLBACK])
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
+def test_under_a_key_the_rules_tell_what_an_event_without_an_error_shows(name: str, status: str) -> None:
+    """Of the rest the rotate function counts what nobody was told: test_counts.py."""
+    event = without_what_a_key_encrypts(end(name, status))
+
+    told = notices(event, key=True).keys()
+
+    assert told == ({"RollbackEndedRule"} if name.endswith(ROLLBACK) and status in ("TIMED_OUT", "ABORTED") else set())
+
+
 def test_what_never_reached_the_function_is_told_in_secrets_managers_words() -> None:
     event = sample("rotation_failed")
 

@@ -1,0 +1,140 @@
+"""The key policies of docs/encryption.md are what the templates need: each service and role with its rights."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract.test_template import ALL, MACHINE, ROLES, ROOT, as_set, key_statements, of_type, statements, text
+
+type Json = dict[str, Any]
+
+PAGE = (ROOT / "docs/encryption.md").read_text()
+# The page's example. The rotate function's role is a parameter of the nested stack.
+VALUES = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "us-east-1",
+    "AWS::AccountId": "123456789012",
+    "AWS::URLSuffix": "amazonaws.com",
+    "AWS::StackName": "secret-rotation",
+    "Name": "secret-rotation",
+}
+ROLE_OF = {"RotateRoleName": "RotateRole", "FindOverdueRole": "FindOverdueRole"}
+
+
+def policy(name: str) -> Any:
+    (found,) = re.findall(rf"<!-- policy: {name} -->\n```json\n(.*?)```", PAGE, re.DOTALL)
+    return json.loads(found)
+
+
+def rendered(value: Any) -> Any:
+    """A value of a template as the example's account would have it."""
+    if isinstance(value, dict):
+        if "Sub" in value:
+            return re.sub(r"\$\{([\w:]+)\}", lambda match: VALUES[match[1]], value["Sub"])
+        return {key: rendered(inner) for key, inner in value.items()}
+    return value
+
+
+def right(statement: Json) -> str:
+    return text({"may": sorted(as_set(statement["Action"])), "if": rendered(statement["Condition"])})
+
+
+def of_the_templates() -> Iterator[tuple[str, str]]:
+    """Each role with each of its rights on the key."""
+    yield from ((role, right(statement)) for role in ROLES for statement in key_statements(role))
+    for body in of_type("AWS::IAM::Policy").values():
+        for statement in body["PolicyDocument"]["Statement"]:
+            if "If" in statement:
+                yield from ((ROLE_OF[role["Ref"]], right(statement["If"][1])) for role in body["Roles"])
+
+
+def services() -> dict[str, Json]:
+    """The statements of the key's policy by their service."""
+    of_services = [each for each in policy("key")["Statement"] if "Service" in each["Principal"]]
+    return {each["Principal"]["Service"]: each for each in of_services}
+
+
+def test_the_roles_of_the_page_have_the_rights_that_the_templates_give_them() -> None:
+    of_the_page = {(role, right(each)) for each in policy("roles") for role in each["Principal"]["AWS"]}
+
+    assert of_the_page == set(of_the_templates())
+
+
+@pytest.mark.parametrize("name", ["RotationStateMachineRole", "FindOverdueRole", "TellRole"])
+def test_whoever_may_publish_to_a_topic_may_use_its_key(name: str) -> None:
+    assert "sns:Publish" in text(ROLES[name])
+    assert "sns.us-east-1.amazonaws.com" in text([given for role, given in of_the_templates() if role == name])
+
+
+def test_no_other_role_publishes() -> None:
+    publishing = {name for name in ROLES if "sns:Publish" in text(ROLES[name])}
+
+    assert publishing == {"RotationStateMachineRole", "FindOverdueRole", "TellRole"}
+
+
+def test_the_key_serves_each_service_that_the_templates_let_write_by_itself() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm").values()
+    dead_letters = [rule for rule in of_type("AWS::Events::Rule").values() if "DeadLetterConfig" in text(rule)]
+
+    used = {
+        "logs.us-east-1.amazonaws.com": bool(of_type("AWS::Logs::LogGroup")),
+        "delivery.logs.amazonaws.com": MACHINE["LoggingConfiguration"]["Level"] != "OFF",
+        "cloudwatch.amazonaws.com": any("NoticeTopic" in text(alarm["AlarmActions"]) for alarm in alarms),
+        "events.amazonaws.com": bool(dead_letters),
+    }
+
+    assert services().keys() == {service for service, uses in used.items() if uses}
+
+
+def test_every_log_group_is_one_that_the_key_serves() -> None:
+    patterns = services()["logs.us-east-1.amazonaws.com"]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+    served = re.compile("|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns))
+
+    for group in of_type("AWS::Logs::LogGroup").values():
+        name = rendered(group["LogGroupName"])
+        assert served.fullmatch(f"arn:aws:logs:us-east-1:123456789012:log-group:{name}"), name
+
+
+def test_the_conditions_that_eventbridge_does_not_support_are_not_asked_of_it() -> None:
+    """https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services"""
+    assert "Condition" not in services()["events.amazonaws.com"]
+
+
+def test_every_statement_has_its_source() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (\[.*\)) \|$", PAGE, re.MULTILINE))
+
+    assert rows.keys() == {statement["Sid"] for statement in policy("key")["Statement"]}
+    assert all("https://docs.aws.amazon.com/" in source for source in rows.values())
+
+
+def test_the_alarm_for_what_events_no_longer_show_tells_only_under_a_key() -> None:
+    alarm = ALL["NotToldAlarm"]["Properties"]
+
+    assert alarm["AlarmActions"] == {"If": ["HasKey", [{"Ref": "NoticeTopic"}], {"Ref": "AWS::NoValue"}]}
+    assert ALL["AlertFailedRule"]["Condition"] == "HasNoKey"
+
+
+def test_the_statements_for_secrets_under_a_key_of_their_own_are_those_of_the_roles() -> None:
+    """docs/permissions.md; the roles have them always."""
+    (found,) = re.findall(r"```json\n(\[.*?)```", (ROOT / "docs/permissions.md").read_text(), re.DOTALL)
+    on_the_page = {
+        (role, action)
+        for each in json.loads(found)
+        for role in as_set(each["Principal"]["AWS"])
+        for action in as_set(each["Action"])
+    }
+
+    held = {
+        (role, action)
+        for role in ROLES
+        for statement in statements(role)
+        for action in as_set(statement["Action"])
+        if action.startswith("kms:")
+    }
+
+    assert on_the_page == held
+    for each in json.loads(found):
+        assert each["Condition"]["StringEquals"]["kms:ViaService"] == "secretsmanager.us-east-1.amazonaws.com"
