@@ -28,6 +28,9 @@ setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
 .venv-mutants/.installed: requirements/mutants.txt
 	$(call install,.venv-mutants,$<)
 
+.venv-scan/.installed: requirements/scan.txt
+	$(call install,.venv-scan,$<)
+
 define install
 	@test -n '$(PYTHON)' || { echo 'Python 3.13 is needed: no python3.13 on PATH or under ~/.pyenv/versions' >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(1)
@@ -35,12 +38,16 @@ define install
 	@touch $@
 endef
 
-check: .venv/.installed
+# The scanner asks no server: --skip-download leaves out its links, the variable its look for a newer release.
+check: .venv/.installed .venv-scan/.installed
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	mypy functions/rotation functions/*.py rotatorctl tests
 	sam validate --lint --region us-east-1
-	cfn-lint template.yaml monitoring.yaml
+	cfn-lint --include-checks I -- template.yaml monitoring.yaml
+	python -m tests.statemachine.validate
+	CKV_SKIP_PACKAGE_UPDATE_CHECK=true .venv-scan/bin/checkov --framework cloudformation --file template.yaml monitoring.yaml \
+		--skip-download --quiet --compact
 
 # Tests of one group share a server or a deployed stack, and so a process. They wait about as long as they work.
 test: setup
@@ -64,6 +71,7 @@ lock: .venv/.installed
 	$(LOCK) $(UPGRADE) -o requirements/emulator.txt requirements/emulator.in
 	$(LOCK) $(UPGRADE) -o requirements/mongo.txt requirements/mongo.in
 	$(LOCK) $(UPGRADE) -o requirements/mutants.txt requirements/mutants.in
+	$(LOCK) $(UPGRADE) -o requirements/scan.txt requirements/scan.in
 
 clean:
-	rm -rf .venv .venv-emulator .venv-mongo .venv-mutants .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-emulator .venv-mongo .venv-mutants .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
