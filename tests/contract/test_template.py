@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -468,3 +469,15 @@ def test_every_function_in_the_vpc_is_kept_ready_by_a_call_that_its_code_knows()
 
     assert called == allowed == IN_VPC
     assert all(json.loads(target["Input"]) == step_handler._KEEP_READY for target in rule["Targets"])
+
+
+@pytest.mark.parametrize("profile", ["default", "prod"])
+def test_a_profile_of_the_sam_cli_names_parameters_that_exist_and_what_the_nested_stack_needs(profile: str) -> None:
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())[profile]["deploy"]["parameters"]
+    given = dict(each.split("=", 1) for each in settings.get("parameter_overrides", []))
+
+    assert settings["capabilities"].split() == ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+    assert given.keys() <= TEMPLATE["Parameters"].keys()
+    for name, value in given.items():
+        assert re.search(TEMPLATE["Parameters"][name].get("AllowedPattern", ""), value), name
+    assert bool(given) == settings.get("confirm_changeset", False)

@@ -1,0 +1,221 @@
+"""The ways to deploy of docs/deploying.md, on the emulator: update, delete, a second stack, a nested one."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jmespath
+import pytest
+
+from rotatorctl.local.emulator import ROOT
+from rotatorctl.local.stack import STACK_NAME, OfflineStack, alone, deploy
+
+pytestmark = pytest.mark.xdist_group("deploy paths")
+
+PAGE = (ROOT / "docs/deploying.md").read_text()
+type Outputs = Mapping[str, str]
+
+
+@dataclass
+class Rotated:
+    """A secret that no server knows, with the rotation function of some stack."""
+
+    offline: OfflineStack
+    arn: str
+
+    @classmethod
+    def of(cls, offline: OfflineStack, name: str) -> "Rotated":
+        tags = [{"Key": "rotation:engine", "Value": "generic"}]
+        return cls(offline, offline.secrets.create_secret(Name=name, SecretString="first", Tags=tags)["ARN"])  # type: ignore[arg-type]
+
+    def rotate(self, outputs: Outputs) -> str:
+        self.offline.secrets.rotate_secret(
+            SecretId=self.arn,
+            RotationLambdaARN=outputs["RotationFunctionArn"],
+            RotationRules={"AutomaticallyAfterDays": 30},
+        )
+        rotation = self.offline.model.wait(self.arn, timeout=60)
+        assert rotation is not None
+        return str(rotation.outcome)
+
+    def value(self) -> str:
+        return self.offline.secrets.get_secret_value(SecretId=self.arn)["SecretString"]
+
+    def labels(self) -> Any:
+        return self.offline.secrets.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
+
+
+@pytest.fixture(scope="module")
+def offline() -> Iterator[OfflineStack]:
+    with OfflineStack.started(wait_scale=0.2) as stack:
+        yield stack
+
+
+def rotated_by(offline: OfflineStack, outputs: Outputs) -> set[str]:
+    """The secrets of which a stack's state machine has executions."""
+    client = offline.client("stepfunctions")
+    listed = client.list_executions(stateMachineArn=outputs["StateMachineArn"])["executions"]
+    inputs = [client.describe_execution(executionArn=each["executionArn"])["input"] for each in listed]
+    return {json.loads(each)["SecretId"] for each in inputs}
+
+
+def resources(offline: OfflineStack, name: str) -> Iterator[tuple[str, str]]:
+    """Type and physical id of all that a stack has made, its nested stacks' things too."""
+    for each in offline.client("cloudformation").describe_stack_resources(StackName=name)["StackResources"]:
+        yield each["ResourceType"], each["PhysicalResourceId"]
+        if each["ResourceType"] == "AWS::CloudFormation::Stack":
+            yield from resources(offline, each["PhysicalResourceId"])
+
+
+def changed_copy(folder: Path) -> Path:
+    """The project's deployed part with other code: a value that was made anew is shorter."""
+    for name in ("functions", "statemachine"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("template.yaml", "monitoring.yaml"):
+        shutil.copy(ROOT / name, folder)
+    settings = folder / "functions/rotation/settings.py"
+    code = settings.read_text()
+    assert code.count("32") == 1
+    settings.write_text(code.replace("32", "23"))
+    return folder / "template.yaml"
+
+
+def test_an_update_of_code_and_parameters_keeps_the_function_and_the_secrets_under_rotation(
+    offline: OfflineStack, tmp_path: Path
+) -> None:
+    secret = Rotated.of(offline, "updated")
+    assert secret.rotate(offline.outputs) == "RotationSucceeded"
+    assert len(secret.value()) == 32
+
+    outputs = deploy(offline.environment, tmp_path, {"LogLevel": "WARN"}, template=changed_copy(tmp_path / "project"))
+
+    assert outputs == offline.outputs
+    variables = offline.client("lambda").get_function_configuration(FunctionName=outputs["RotationFunctionArn"])
+    assert variables["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == "WARN"
+    offline.secrets.rotate_secret(SecretId=secret.arn)
+    rotation = offline.model.wait(secret.arn, timeout=60)
+    assert rotation is not None
+    assert rotation.outcome == "RotationSucceeded"
+    assert len(secret.value()) == 23
+
+
+def test_a_second_stack_has_names_and_secrets_of_its_own(offline: OfflineStack, tmp_path: Path) -> None:
+    outputs = deploy(offline.environment, tmp_path, {}, name="secret-rotation-payments")
+    first, second = Rotated.of(offline, "of-the-first"), Rotated.of(offline, "of-the-second")
+
+    assert first.rotate(offline.outputs) == second.rotate(outputs) == "RotationSucceeded"
+
+    assert first.arn in rotated_by(offline, offline.outputs)
+    assert second.arn not in rotated_by(offline, offline.outputs)
+    assert rotated_by(offline, outputs) == {second.arn}
+    made = set(resources(offline, STACK_NAME)), set(resources(offline, "secret-rotation-payments"))
+    assert len(made[0]) == len(made[1])
+    assert made[0] & made[1] == set()
+
+
+def test_the_template_works_as_a_part_of_another_one(offline: OfflineStack, tmp_path: Path) -> None:
+    (parent,) = re.findall(r"<!-- template: parent -->\n```yaml\n(.*?)```", PAGE, re.DOTALL)
+    project = tmp_path / "parent"
+    project.mkdir()
+    (project / "template.yaml").write_text(parent)
+    (project / "secret-rotation").symlink_to(ROOT)
+
+    outputs = deploy(offline.environment, tmp_path, {}, name="shop", template=project / "template.yaml")
+    secret = Rotated.of(offline, "of-the-shop")
+
+    assert secret.rotate(outputs) == "RotationSucceeded"
+    assert outputs["RotationFunctionArn"].endswith(":function:shop-rotate")
+    # The nested stack's name, of which the state machine's is made.
+    assert re.search(r":stateMachine:shop-Rotation-[\w-]{12,13}$", outputs["StateMachineArn"])
+
+
+@pytest.mark.parametrize(("name", "most", "added"), [("rotation function", 64, "-rotate"), ("state machine", 80, "")])
+def test_the_page_says_how_long_a_stacks_name_may_be(name: str, most: int, added: str) -> None:
+    (row,) = re.findall(rf"^\| {name} \| (.*) \|$", PAGE, re.MULTILINE)
+    room = re.search(r"at most (\d+) together", PAGE)
+
+    assert f"| {most}" in row
+    assert not added or f"{most - len(added)} for the stack's name" in row
+    # parent-LogicalId-1A2B3C4D5E6F7
+    assert room and int(room[1]) == 80 - len("--1A2B3C4D5E6F7")
+
+
+def commands() -> list[str]:
+    readme = (ROOT / "README.md").read_text()
+    (block,) = re.findall(r"<!-- commands: offline -->\n```sh\n(.*?)```", readme, re.DOTALL)
+    return str(block).splitlines()
+
+
+def attached(offline: OfflineStack) -> list[list[Any]]:
+    """What the page's command lists before a stack is deleted."""
+    (block,) = re.findall(r"<!-- command: attached -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
+    output_query, secrets_query = re.findall(r'--query "(.*?)" --output', block)
+    described: Any = offline.client("cloudformation").describe_stacks(StackName=STACK_NAME)
+    (function,) = jmespath.search(output_query, described)
+    listed: Any = offline.secrets.list_secrets(IncludePlannedDeletion="--include-planned-deletion" in block)
+    found: list[list[Any]] = jmespath.search(secrets_query.replace("$FUNCTION", function), listed)
+    return found
+
+
+def run(command: str, offline: OfflineStack) -> None:
+    """In the shell of a person who has run the `export` lines."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    exported = {name: value for name, value in offline.environment.items() if name.startswith("AWS_")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    finished = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env={**own, **exported, "PATH": path, "SAM_CLI_TELEMETRY": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, (command, finished.stdout[-2000:], finished.stderr[-2000:])
+
+
+def test_the_commands_of_the_readme_validate_build_update_and_delete_and_no_secret_is_touched() -> None:
+    validate, build, update, delete = commands()
+    with OfflineStack.started(wait_scale=0.2, parameters={"AlertEmail": "team@example.com"}) as offline:
+        secret, cancelled = Rotated.of(offline, "attached"), Rotated.of(offline, "cancelled")
+        Rotated.of(offline, "never-attached")
+        assert secret.rotate(offline.outputs) == cancelled.rotate(offline.outputs) == "RotationSucceeded"
+        offline.secrets.cancel_rotate_secret(SecretId=cancelled.arn)
+
+        run(validate, offline)
+        with alone():
+            run(build, offline)
+        run(update, offline)
+        assert_updated(offline)
+        assert secret.rotate(offline.outputs) == "RotationSucceeded"
+
+        assert attached(offline) == [["attached", True], ["cancelled", False]]
+        before = secret.value(), secret.labels()
+        run(delete, offline)
+        assert_deleted(offline)
+        assert (secret.value(), secret.labels()) == before
+
+        # It still names the function, so its next rotation fails, and leaves AWSCURRENT as it is.
+        assert secret.rotate(offline.outputs) == "RotationFailed"
+        assert secret.value() == before[0]
+
+
+def assert_updated(offline: OfflineStack) -> None:
+    """The parameters of the page's command are new, and what was not given again is what it was."""
+    (stack,) = offline.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+    kept = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+    assert (kept["AlertEmail"], kept["TellSuccess"], kept["LogLevel"]) == ("team@example.com", "true", "WARN")
+
+
+def assert_deleted(offline: OfflineStack) -> None:
+    assert offline.client("lambda").list_functions()["Functions"] == []
+    assert offline.client("stepfunctions").list_state_machines()["stateMachines"] == []
+    assert offline.client("sns").list_topics()["Topics"] == []
+    assert offline.client("logs").describe_log_groups()["logGroups"] == []
