@@ -471,6 +471,15 @@ def test_every_function_in_the_vpc_is_kept_ready_by_a_call_that_its_code_knows()
     assert all(json.loads(target["Input"]) == step_handler._KEEP_READY for target in rule["Targets"])
 
 
+@pytest.mark.parametrize("name", ["template.yaml", "monitoring.yaml", "statemachine/rotation.asl.json"])
+def test_no_partition_is_written_out(name: str) -> None:
+    """An ARN, or a host of AWS, but those of services as principals, which are the same in every partition."""
+    text = re.sub(r"Service: \w+\.amazonaws\.com|Principal: \w+\.amazonaws\.com", "", (ROOT / name).read_text())
+
+    assert re.findall(r"arn:aws\S*|\S*\.amazonaws\.com\S*", text.partition("Mappings:")[0]) == []
+    assert re.findall(r"arn:aws\S*|\S*\.amazonaws\.com\S*", text.partition("Conditions:")[2]) == []
+
+
 @pytest.mark.parametrize("profile", ["default", "prod"])
 def test_a_profile_of_the_sam_cli_names_parameters_that_exist_and_what_the_nested_stack_needs(profile: str) -> None:
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text())[profile]["deploy"]["parameters"]

@@ -120,6 +120,28 @@ def test_a_second_stack_has_names_and_secrets_of_its_own(offline: OfflineStack, 
     assert made[0] & made[1] == set()
 
 
+def test_a_stack_with_a_key_stores_under_it_and_rotates(offline: OfflineStack, tmp_path: Path) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/0f6c1c2a-6f0e-4c37-9a51-2f1d5b7f0c11"
+
+    outputs = deploy(offline.environment, tmp_path, {"KeyArn": key}, name="with-a-key")
+
+    secret = Rotated.of(offline, "with-a-key")
+    assert secret.rotate(outputs) == "RotationSucceeded"
+    machine: Any = offline.client("stepfunctions").describe_state_machine(stateMachineArn=outputs["StateMachineArn"])
+    assert machine["encryptionConfiguration"]["kmsKeyId"] == key
+    # The emulator keeps no key of a topic.
+    queue = offline.client("sqs").get_queue_attributes(
+        QueueUrl=outputs["UndeliveredAlertsUrl"], AttributeNames=["All"]
+    )["Attributes"]
+    assert queue["KmsMasterKeyId"] == key
+    groups = offline.client("logs").describe_log_groups()["logGroups"]
+    assert [each["kmsKeyId"] for each in groups if "/with-a-key" in each["logGroupName"]] == [key] * 8
+    # The rule that needs an event's error is not there.
+    rules = [each["Name"] for each in offline.client("events").list_rules()["Rules"] if "with-a-key" in each["Name"]]
+    assert [each for each in rules if "AlertFailed" in each] == []
+    assert [each for each in rules if "RollbackEnded" in each]
+
+
 def test_the_template_works_as_a_part_of_another_one(offline: OfflineStack, tmp_path: Path) -> None:
     (parent,) = re.findall(r"<!-- template: parent -->\n```yaml\n(.*?)```", PAGE, re.DOTALL)
     project = tmp_path / "parent"
