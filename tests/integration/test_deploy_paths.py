@@ -176,13 +176,15 @@ def commands() -> list[str]:
 
 
 def attached(offline: OfflineStack) -> list[list[Any]]:
-    """What the page's command lists before a stack is deleted."""
+    """What the page's command lists before a stack is deleted, which is also that of the stack's output."""
     (block,) = re.findall(r"<!-- command: attached -->\n```sh\n(.*?)```", PAGE, re.DOTALL)
-    output_query, secrets_query = re.findall(r'--query "(.*?)" --output', block)
+    find_function, find_secrets = re.findall(r'--query "(.*?)" --output', block)
     described: Any = offline.client("cloudformation").describe_stacks(StackName=STACK_NAME)
-    (function,) = jmespath.search(output_query, described)
+    (function,) = jmespath.search(find_function, described)
+    query = find_secrets.replace("$FUNCTION", function)
+    assert query in offline.outputs["AttachedSecretsCommand"]
     listed: Any = offline.secrets.list_secrets(IncludePlannedDeletion="--include-planned-deletion" in block)
-    found: list[list[Any]] = jmespath.search(secrets_query.replace("$FUNCTION", function), listed)
+    found: list[list[Any]] = jmespath.search(query, listed)
     return found
 
 
