@@ -142,7 +142,17 @@ class Secret:
             )
         if settings.reads and not self.traits.has_server:
             raise InvalidSecretError(f"the tag 'rotation:reads' needs an engine with a server, not {engine}")
+        self._check_server()
         self._check_alternates()
+
+    def _check_server(self) -> None:
+        """A tag alone takes no server from a secret: the value would change, the server would not, and nobody knew."""
+        named, fields = self.settings.engine, self.fields
+        if named and not self.traits.has_server and "host" in fields and fields.get("engine") != named:
+            raise InvalidSecretError(
+                f"the tag 'rotation:engine' is {named!r}, which tells no server of the new value, but the secret's "
+                f"JSON names a host; if no server knows the value, let the JSON's key 'engine' be {named!r}, too"
+            )
 
     def _check_retain(self) -> None:
         name = self.settings.engine or self.fields.get("engine")

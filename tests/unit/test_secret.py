@@ -144,10 +144,23 @@ def test_a_name_without_a_server_that_is_no_text_is_not_told(name: Any) -> None:
 
 
 def test_the_tag_decides_before_the_value_does() -> None:
-    assert not parse(FIELDS, {"rotation:engine": "generic"}).traits.has_server
+    assert not parse(without("host"), {"rotation:engine": "generic"}).traits.has_server
     assert parse(FIELDS | {"engine": "cassandra"}, {"rotation:engine": "postgres"}).traits.module == "postgres"
     assert parse(without("engine"), {"rotation:engine": "postgres"}).traits.module == "postgres"
     assert "unknown engine 'cassandra'" in refusal(FIELDS, {"rotation:engine": "cassandra"})
+
+
+@pytest.mark.parametrize("engine", ["postgres", "cassandra", None])
+def test_a_tag_alone_takes_no_server_from_a_secret(engine: str | None) -> None:
+    """Else whoever may tag it has its value changed without the server, and everybody locked out in silence."""
+    fields = FIELDS | {"engine": engine}
+
+    assert refusal(fields, {"rotation:engine": "generic"}) == (
+        "the tag 'rotation:engine' is 'generic', which tells no server of the new value, but the secret's JSON names a "
+        "host; if no server knows the value, let the JSON's key 'engine' be 'generic', too"
+    )
+    assert not parse(fields | {"engine": "generic"}, {"rotation:engine": "generic"}).traits.has_server
+    assert not parse(fields | {"engine": "generic"}).traits.has_server
 
 
 HOSTS = [

@@ -178,16 +178,28 @@ def test_a_port_as_text_rotates(world: World) -> None:
 
 
 def test_the_tag_decides_which_engine_a_secret_has(world: World) -> None:
-    world = with_value(world, {"engine": "cassandra"})
-    world.tag("rotation:engine", "generic")
-    changes = world.server.log().count("ALTER ROLE")
+    world.server.create_user("engine by tag", "old-secret")
+    world = with_value(world, {"engine": "cassandra", "username": "engine by tag", "password": "old-secret"})
+    world.tag("rotation:engine", "postgres")
 
     assert world.rotate() == "RotationSucceeded"
 
     assert world.value()["engine"] == "cassandra"
-    assert world.value()["password"] != OLD
-    assert world.server.log().count("ALTER ROLE") == changes
+    assert world.server.accepts("engine by tag", world.value()["password"])
     assert world.machine.messages() == []
+
+
+@pytest.mark.parametrize("engine", ["postgres", None])
+def test_a_tag_cannot_take_the_server_from_a_secret(world: World, engine: str | None) -> None:
+    """Engine generic would change the value alone, and call it a success."""
+    world = with_value(world, {"engine": engine})
+    world.tag("rotation:engine", "generic")
+
+    with nothing_changes(world):
+        assert world.rotate() == "RotationFailed"
+
+    (message,) = world.machine.messages()
+    assert "the secret's JSON names a host" in json.loads(message["Message"])["reason"]
 
 
 def test_a_tag_with_an_unknown_engine_is_named(world: World) -> None:
@@ -202,6 +214,10 @@ def test_a_tag_with_an_unknown_engine_is_named(world: World) -> None:
 
 @pytest.fixture
 def begun(world: World) -> World:
+    return begin(world)
+
+
+def begin(world: World) -> World:
     """A rotation that Secrets Manager has begun and not yet told the function of."""
 
     def lost(function_arn: str, event: dict[str, str]) -> None:
@@ -254,8 +270,8 @@ def test_an_unknown_step_names_the_four_that_exist_and_starts_nothing(begun: Wor
     no_execution(begun)
 
 
-def test_the_steps_in_the_spelling_of_awss_page_rotate(begun: World) -> None:
-    begun.tag("rotation:engine", "generic")
+def test_the_steps_in_the_spelling_of_awss_page_rotate(world: World) -> None:
+    begun = begin(with_value(world, {"engine": "generic"}))
 
     steps = ("create_secret", "set_secret", "test_secret", "finish_secret")
     said = [call(begun, event_for(begun, step) | {"Step": step}) for step in steps]
