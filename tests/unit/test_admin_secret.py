@@ -212,3 +212,17 @@ def test_a_database_without_an_endpoint_is_asked_for_again_and_a_refusal_names_t
         (UnavailableError, f"{ARN}:of-a-database has no endpoint yet"),
         (AccessDeniedError, f"rds:{call} on {ARN}:of-a-database: AccessDenied: no"),
     ]
+
+
+@pytest.mark.parametrize("says", [{}, {"ssl": True}])
+def test_an_applications_secret_cannot_turn_off_the_tls_of_the_admins_log_in(
+    account: Account, says: dict[str, bool]
+) -> None:
+    arn = account.model.create_secret(Name="admin", SecretString=json.dumps(ADMIN | says))["ARN"]
+    account.write(APP | {"masterarn": arn, "ssl": False})
+    rotation = account.rotation()
+
+    admin = rotation.admin()
+
+    assert not rotation.current.ssl
+    assert admin and admin.ssl

@@ -112,7 +112,10 @@ def test_where_one_password_is_enough_the_one_before_is_not_kept() -> None:
     assert engine.calls == [(NOW, NEW, None)]
 
 
-@pytest.mark.parametrize("previous", [None, APP, OTHER])
+ELSEWHERE = replace(APP, host="elsewhere.example.com", password="previous-4Kq")
+
+
+@pytest.mark.parametrize("previous", [None, APP, OTHER, ELSEWHERE])
 def test_a_previous_credential_is_tried_only_if_it_is_another_one_of_the_same_user(
     previous: Credentials | None,
 ) -> None:
