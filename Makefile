@@ -12,7 +12,7 @@ SOURCES := $(wildcard functions rotatorctl tests)
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: setup check test demo faults mutants lock clean
+.PHONY: setup check test demo faults mutants smoke-aws lock clean
 
 setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
 
@@ -63,6 +63,11 @@ faults: setup
 # Changes of the functions' code that no test sees: make mutants, make mutants MODULES="secret settings", make mutants MODULES=--unit.
 mutants: setup .venv-mutants/.installed
 	PYTHONPATH=functions:. python -m tests.mutants.run $(MODULES)
+
+# On a real account, in which it makes things that cost money: says what, and does it if SMOKE_ACCOUNT is that account's number.
+# Read tests/smoke/aws.py before.
+smoke-aws: .venv/.installed
+	@python -m tests.smoke.aws $(SMOKE_ACCOUNT)
 
 # The functions' lock first: the next ones are resolved so that they agree with it.
 lock: .venv/.installed
