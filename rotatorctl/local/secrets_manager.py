@@ -3,10 +3,11 @@
 The operations are called as boto3's are (`model.get_secret_value(SecretId="app")`) and answer as those do,
 except that a refusal is a SecretsManagerError. A ClientRequestToken left out is made up, as in an SDK.
 Each operation takes `caller`, the name or ARN of the function that calls: only a pending version written by
-the rotation function itself, or with its RotationToken, is trusted.
+the rotation function itself, or with its RotationToken, is trusted. A caller for which there is a role may do over HTTP
+what that role allows; every other caller anything.
 
 Rules come from botocore's service model of secretsmanager 2017-10-17 and from the User Guide; the tests name
-the source of each. Not modelled: permissions, encryption, resource policies, the making of replicas, the
+the source of each. Not modelled: encryption, resource policies, the making of replicas, the
 schedule itself, quotas on requests and versions, pagination but of ListSecrets.
 """
 
@@ -15,12 +16,14 @@ import re
 import secrets
 import string
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from rotatorctl.local.permissions import Role
+from rotatorctl.local.secrets_manager_access import refuse
 from rotatorctl.local.secrets_manager_requests import (
     deletion_window,
     holds,
@@ -87,6 +90,7 @@ class SecretsManager:
     `invoke(function_arn, event)` calls the rotation function and raises FunctionError when that fails; it
     may be set later, when the function can be reached.
     `retry_after` is the number of seconds after which a failed rotation is retried; None waits for `retry`.
+    `roles` are those of the callers that have one; they too may be set later.
     """
 
     invoke: Invoke = field(default=_no_function, repr=False)
@@ -95,6 +99,7 @@ class SecretsManager:
     region: str = "us-east-1"
     account: str = "123456789012"
     retry_after: float | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict, repr=False)
     _secrets: dict[str, Secret] = field(default_factory=dict, init=False, repr=False)
     _before: dict[str, Secret] = field(default_factory=dict, init=False, repr=False)
     _stale_left: dict[str, int] = field(default_factory=dict, init=False, repr=False)
@@ -150,6 +155,12 @@ class SecretsManager:
         with self._lock:
             replica = {"Region": region, "Status": status, "StatusMessage": message}
             self._find(secret_id).replicas[region] = {k: v for k, v in replica.items() if v}
+
+    def authorize(self, operation: str, caller: str | None, request: Answer) -> None:
+        """AccessDeniedException if the caller has a role that does not allow this call."""
+        if role := self.roles.get(caller or ""):
+            with self._lock:
+                refuse(role, operation, self._sought(request.get("SecretId", "")), request)
 
     # Secrets
 
@@ -314,10 +325,15 @@ class SecretsManager:
 
     # What the operations share
 
-    def _find(self, secret_id: str) -> Secret:
+    def _sought(self, secret_id: str) -> Secret | None:
         for secret in self._secrets.values():
             if secret_id in (secret.arn, secret.name, secret.arn.rpartition("-")[0]):
                 return secret
+        return None
+
+    def _find(self, secret_id: str) -> Secret:
+        if secret := self._sought(secret_id):
+            return secret
         raise not_found("Secrets Manager can't find the specified secret.")
 
     def _usable(self, secret_id: str) -> Secret:

@@ -1,7 +1,7 @@
 """The model of Secrets Manager behind HTTP, for boto3 and the AWS CLI: AWS JSON 1.1 on 127.0.0.1.
 
 The caller's name is taken from the SDK's User-Agent: the setting AWS_SDK_UA_APP_ID is there as `app/<name>`.
-Requests are not authenticated.
+Requests are not authenticated: a caller is who it says it is.
 """
 
 import base64
@@ -79,9 +79,10 @@ class _Handler(BaseHTTPRequestHandler):
         operation = self.headers.get("X-Amz-Target", "").removeprefix("secretsmanager.")
         if operation not in OPERATIONS:
             raise SecretsManagerError("UnknownOperationException", f"{operation} is not modelled.")
-        request = _read(operation, body)
+        request, caller = _read(operation, body), self._caller()
+        self._model.authorize(operation, caller, request)
         method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
-        answer: dict[str, Any] = getattr(self._model, method)(caller=self._caller(), **request)
+        answer: dict[str, Any] = getattr(self._model, method)(caller=caller, **request)
         return answer
 
     def _caller(self) -> str | None:
