@@ -5,14 +5,14 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.contract.test_template import RESOURCES as WATCHED
-from tests.contract.test_template import ROOT, Loader, as_set
+from tests.contract.test_template import as_set
+from tests.templates import MONITORING as TEMPLATE
+from tests.templates import ROOT
 
 type Json = dict[str, Any]
 
-TEMPLATE: Json = yaml.load((ROOT / "monitoring.yaml").read_text(), Loader)
 RESOURCES: Json = TEMPLATE["Resources"]
 
 

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from rotation import step_handler
+from tests.templates import MONITORING, ROOT, TEMPLATE
 
 type Json = dict[str, Any]
-
-ROOT = Path(__file__).parents[2]
 
 LONGEST_TEMPLATE = 600
 STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret", "RollBack")
@@ -114,24 +112,9 @@ STEP_FUNCTIONS = {
 IN_VPC = {"SetSecretFunction", "TestSecretFunction", "RollBackFunction"}
 
 
-class Loader(yaml.SafeLoader):
-    """Reads the short forms of CloudFormation's functions as one-key mappings: !GetAtt A.Arn is {"GetAtt": "A.Arn"}."""
-
-
-def intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Json:
-    if isinstance(node, yaml.ScalarNode):
-        return {suffix: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
-    raise yaml.constructor.ConstructorError(None, None, f"!{suffix} of a mapping", node.start_mark)
-
-
-Loader.add_multi_constructor("!", intrinsic)
-
-TEMPLATE: Json = yaml.load((ROOT / "template.yaml").read_text(), Loader)
 RESOURCES: Json = TEMPLATE["Resources"]
 # The nested stack's, too.
-ALL: Json = RESOURCES | yaml.load((ROOT / "monitoring.yaml").read_text(), Loader)["Resources"]
+ALL: Json = RESOURCES | MONITORING["Resources"]
 DEFINITION = (ROOT / "statemachine" / "rotation.asl.json").read_text()
 
 
