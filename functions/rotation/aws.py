@@ -21,6 +21,7 @@ CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", 
 _CODES: dict[str, type[RotationError]] = {
     "AccessDeniedException": AccessDeniedError,
     "AccessDenied": AccessDeniedError,
+    "AuthorizationError": AccessDeniedError,
     "UnrecognizedClientException": AccessDeniedError,
     "ExpiredTokenException": AccessDeniedError,
     "DecryptionFailure": AccessDeniedError,

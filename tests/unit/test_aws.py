@@ -18,6 +18,7 @@ from rotation.errors import (
 CODES = {
     "AccessDeniedException": AccessDeniedError,
     "AccessDenied": AccessDeniedError,
+    "AuthorizationError": AccessDeniedError,
     "UnrecognizedClientException": AccessDeniedError,
     "ExpiredTokenException": AccessDeniedError,
     "DecryptionFailure": AccessDeniedError,
