@@ -23,7 +23,7 @@ from tests.function_log import logged_to
 from tests.workflow import second_paths
 from tests.workflow.applications import Application, Case, rotating
 from tests.workflow.conftest import outcome_of
-from tests.workflow.machine import STATES
+from tests.workflow.machine import ROTATE, STATES
 
 # What a function is told of the world.
 TOLD = ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CONSOLE_URL"]
@@ -186,7 +186,7 @@ class Stage:
             called.interrupt = orchestration.interrupt
             age = application.machine.secrets_manager.age_next_read
             called.age = lambda state: age(application.arn, state)
-            orchestration.age = lambda: age(application.arn, os.environ["AWS_SDK_UA_APP_ID"])
+            orchestration.age = lambda: age(application.arn, ROTATE)
             trial = Trial(application, called, orchestration, io.StringIO())
             trial.lay(faults)
             with orchestration.disturbed(), logged_to(trial.log):

@@ -13,7 +13,7 @@ from rotation.model import Credentials
 from rotatorctl.local.secrets_manager import SILENCES, Silences
 from tests.contract.worlds import World as Server
 from tests.workflow.conftest import RotatedSecret, create_secret
-from tests.workflow.machine import running
+from tests.workflow.machine import ADMIN, running
 
 SINGLE, BY_ADMIN, ALTERNATING = "single user", "single user, by the admin", "alternating users"
 
@@ -87,7 +87,7 @@ def rotating(
         kept: dict[str, Any] = {"engine": case.kind, "host": first.host, "port": str(first.port), "ssl": first.ssl}
         kept |= {"team": ["payments"]} | ({"dbname": first.dbname} if first.dbname else {})
         value = json.dumps(kept | {"username": admin.username, "password": admin.password})
-        admin_arn = create_secret(machine, "admin", value)
+        admin_arn = create_secret(machine, "admin", value, ADMIN)
         fields = kept | {"username": first.username, "password": first.password}
         tags = dict(case.tags)
         if case.strategy != SINGLE:

@@ -2,6 +2,7 @@
 
 moto interprets the ASL and carries the messages; a hook lets its Lambda backend call the handlers; the project's own
 model plays Secrets Manager's side, because moto's calls every step even after one has failed and promotes by itself.
+Every call is made with the role that the template gives its caller.
 """
 
 import importlib
@@ -25,21 +26,50 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from rotation import executions, secret_store, waiting
+from rotatorctl.local.permissions import Role
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager, Silences
 from rotatorctl.local.secrets_manager_server import serve
+from tests.templates import TEMPLATE, Deployment, named_roles
+from tests.workflow.acting import MACHINE, acting_as, confined, say_who_calls
 
 ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 STATES = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret", "RollBack")
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
+ROTATE, FIND_OVERDUE = "rotate", "find_overdue"
+STACK_NAME = "rotation"
+# With this tag the stack may read an admin secret.
+ADMIN = {"rotation:admin": STACK_NAME}
 
 type Handler = Callable[[Mapping[str, Any], Any], Any]
-
+# Each caller's role, by its logical id in the template.
+ROLES = {state: f"{state}Role" for state in STATES}
+ROLES |= {ROTATE: "RotateRole", FIND_OVERDUE: "FindOverdueRole", MACHINE: "RotationStateMachineRole"}
 
 # The interpreter would read the definition again for each execution; what an execution remembers is not kept in it.
 _parsed = cache(AmazonStateLanguageParser.parse)
-# moto makes boto3 forget its session, and with it the descriptions of the services that it has read.
-_session = cache(boto3.Session)
+
+
+@cache
+def _session() -> boto3.Session:
+    """Moto makes boto3 forget its session, and with it the descriptions of the services that it has read."""
+    session = boto3.Session()
+    session.events.register("before-send.secrets-manager", say_who_calls)
+    return session
+
+
+@cache
+def deployment() -> Deployment:
+    """The template, as it would have to be deployed for what is here."""
+    ids = {f"{state}Function": state for state in STATES} | {"AlertTopic": "alerts"}
+    return Deployment(TEMPLATE, STACK_NAME, REGION, ACCOUNT, ids, {"FunctionName": ROTATE})
+
+
+@cache
+def deployed_roles() -> Mapping[str, Role]:
+    return named_roles(deployment().roles())
+
+
 # moto would make a new key for each subscription, whose making takes as long as an invocation.
 _signing_key = cache(partial(rsa.generate_private_key, 65537, 2048))
 
@@ -92,9 +122,12 @@ class Machine:
     """The deployed parts, as a person sees them: functions, executions, messages, Secrets Manager."""
 
     def __init__(self, definition: dict[str, Any], silences: Silences) -> None:
-        self.handlers: dict[str, Handler] = {state: _handler(state) for state in STATES}
+        self.handlers: dict[str, Handler] = {state: handler(state) for state in STATES}
         self.seconds = 120.0
-        self.secrets_manager = SecretsManager(invoke=self.rotate, silences=silences, region=REGION, account=ACCOUNT)
+        self.roles = {caller: deployed_roles()[name] for caller, name in ROLES.items()}
+        self.secrets_manager = SecretsManager(
+            invoke=self.rotate, silences=silences, region=REGION, account=ACCOUNT, roles=self.roles
+        )
         self.stepfunctions = boto3.client("stepfunctions")
         self._queue = boto3.client("sqs").create_queue(QueueName="mail")["QueueUrl"]
         self.topic = self._subscribe()
@@ -112,13 +145,13 @@ class Machine:
         values |= {"RunbookUrl": "docs/failures.md"}
         text = re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], json.dumps(definition))
         role = f"arn:aws:iam::{ACCOUNT}:role/machine"
-        machine = self.stepfunctions.create_state_machine(name="rotation", definition=text, roleArn=role)
+        machine = self.stepfunctions.create_state_machine(name=STACK_NAME, definition=text, roleArn=role)
         return str(machine["stateMachineArn"])
 
     def rotate(self, function_arn: str, event: dict[str, str]) -> None:
         """Secrets Manager's call of the rotation function."""
         try:
-            importlib.import_module("rotate").handler(event, Context(self.seconds))
+            handler(ROTATE)(event, Context(self.seconds))
         except Exception as error:
             raise FunctionError(f"{type(error).__name__}: {error}") from error
 
@@ -137,7 +170,7 @@ class Machine:
         return event
 
     def tell_rotate(self, event: dict[str, Any]) -> None:
-        importlib.import_module("rotate").handler(event, Context(self.seconds))
+        handler(ROTATE)(event, Context(self.seconds))
 
     def await_end(self, arn: str) -> None:
         while self.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING":
@@ -178,10 +211,9 @@ class Machine:
         return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 
 
-def _handler(state: str) -> Handler:
-    module = re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
-    handler: Handler = importlib.import_module(module).handler
-    return handler
+def handler(caller: str) -> Handler:
+    module = re.sub(r"(?<!^)(?=[A-Z])", "_", caller).lower()
+    return acting_as(caller, importlib.import_module(module).handler)
 
 
 @contextmanager
@@ -192,7 +224,6 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_SDK_UA_APP_ID": "create-secret",
         "CONSOLE_URL": "https://console.example/executions",
     }
     with (
@@ -209,6 +240,7 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
     ):
         machine = Machine(definition, silences)
         with (
+            confined(machine.roles),
             patch.object(LambdaSimpleBackend, "handlers", machine.handlers, create=True),
             serve(machine.secrets_manager) as url,
             patch.dict(os.environ, {"AWS_ENDPOINT_URL_SECRETS_MANAGER": url, "STATE_MACHINE_ARN": machine.arn}),

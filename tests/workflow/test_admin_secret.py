@@ -21,7 +21,7 @@ from rotatorctl.local.servers import HOST
 from tests.contract.mongo_world import MongoWorld
 from tests.contract.worlds import PostgresWorld
 from tests.workflow.conftest import RotatedSecret, create_secret
-from tests.workflow.machine import FunctionFailedError, Machine, running
+from tests.workflow.machine import ADMIN, FunctionFailedError, Machine, running
 from tests.workflow.test_failures import failing
 
 # The endpoints that moto's RDS makes up; in a cluster's it draws twelve characters.
@@ -88,7 +88,7 @@ def test_an_admin_secret_that_rds_manages_for_an_instance_needs_no_host(setting:
         DBInstanceIdentifier="orders", DBInstanceClass="db.t4g.micro", Engine="postgres", Port=setting.server.port,
         MasterUsername="admin", ManageMasterUserPassword=True, AllocatedStorage=20,
     )["DBInstance"]  # fmt: skip
-    admin = setting.secret("rds!db-orders", setting.admin, {INSTANCE: made["DBInstanceArn"]})
+    admin = setting.secret("rds!db-orders", setting.admin, ADMIN | {INSTANCE: made["DBInstanceArn"]})
     arn = setting.application(admin, made["Endpoint"]["Address"], setting.server.port)
 
     assert setting.rotate(arn) == "RotationSucceeded"
@@ -101,7 +101,7 @@ def test_for_a_cluster_the_secret_may_name_the_reader_endpoint(setting: Setting)
         DBClusterIdentifier="orders", Engine="aurora-postgresql", Port=setting.server.port, MasterUsername="admin",
         ManageMasterUserPassword=True,
     )["DBCluster"]  # fmt: skip
-    admin = setting.secret("rds!cluster-orders", setting.admin, {CLUSTER: made["DBClusterArn"]})
+    admin = setting.secret("rds!cluster-orders", setting.admin, ADMIN | {CLUSTER: made["DBClusterArn"]})
     assert ".cluster-ro-" in made["ReaderEndpoint"]
     arn = setting.application(admin, made["ReaderEndpoint"], setting.server.port)
 
@@ -113,7 +113,7 @@ def test_for_a_cluster_the_secret_may_name_the_reader_endpoint(setting: Setting)
 
 
 def test_an_admin_secret_without_a_host_that_is_none_of_rds_is_named(setting: Setting) -> None:
-    arn = setting.application(setting.secret("admin", setting.admin, {}), HOST, setting.server.port)
+    arn = setting.application(setting.secret("admin", setting.admin, ADMIN), HOST, setting.server.port)
 
     assert setting.rotate(arn) == "RotationFailed"
 
@@ -126,7 +126,9 @@ def test_an_admin_secret_without_a_host_that_is_none_of_rds_is_named(setting: Se
 
 def test_an_instance_that_is_gone_is_named(setting: Setting) -> None:
     gone = "arn:aws:rds:eu-central-1:123456789012:db:gone"
-    arn = setting.application(setting.secret("admin", setting.admin, {INSTANCE: gone}), HOST, setting.server.port)
+    arn = setting.application(
+        setting.secret("admin", setting.admin, ADMIN | {INSTANCE: gone}), HOST, setting.server.port
+    )
 
     assert setting.rotate(arn) == "RotationFailed"
 
@@ -161,7 +163,7 @@ def test_a_poisoned_host_in_the_applications_secret_is_refused_before_any_connec
     setting: Setting, elsewhere: tuple[int, list[bytes]]
 ) -> None:
     port, heard = elsewhere
-    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.admin, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = setting.application(admin, "localhost", port)
     # RollBack, which looks with the application's own credential alone, is kept away: what SetSecret did is seen.
     setting.machine.handlers["RollBack"] = failing("KeyError")(setting.machine.handlers["RollBack"])
@@ -175,7 +177,7 @@ def test_a_poisoned_host_in_the_applications_secret_is_refused_before_any_connec
 
 def test_the_message_about_a_poisoned_host_names_both_servers(setting: Setting, elsewhere: tuple[int, Any]) -> None:
     port, _ = elsewhere
-    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.admin, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = setting.application(admin, "localhost", port)
 
     assert setting.rotate(arn) == "RotationFailed"
@@ -188,7 +190,7 @@ def test_the_message_about_a_poisoned_host_names_both_servers(setting: Setting, 
 
 
 def test_an_admin_secret_for_another_engine_is_refused(setting: Setting) -> None:
-    admin = setting.secret("admin", setting.admin, {}, engine="generic", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.admin, ADMIN, engine="generic", host=HOST, port=setting.server.port)
     arn = setting.application(admin, HOST, setting.server.port)
 
     assert setting.rotate(arn) == "RotationFailed"
@@ -203,7 +205,7 @@ def test_an_admin_secret_for_another_engine_is_refused(setting: Setting) -> None
     ["just-a-password", '{"username": "admin"}', '["admin"]', '{"host": "h", "engine": {"is": "just-a-password"}}'],
 )
 def test_an_admin_secret_that_cannot_be_used_is_named_and_not_quoted(setting: Setting, value: str) -> None:
-    arn = setting.application(create_secret(setting.machine, "admin", value), HOST, setting.server.port)
+    arn = setting.application(create_secret(setting.machine, "admin", value, ADMIN), HOST, setting.server.port)
 
     assert setting.rotate(arn) == "RotationFailed"
 
@@ -214,7 +216,7 @@ def test_an_admin_secret_that_cannot_be_used_is_named_and_not_quoted(setting: Se
 
 
 def test_an_admin_who_is_one_of_the_two_users_is_refused(setting: Setting) -> None:
-    admin = setting.secret("admin", setting.app, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.app, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = setting.application(admin, HOST, setting.server.port)
 
     assert setting.rotate(arn) == "RotationFailed"
@@ -224,7 +226,7 @@ def test_an_admin_who_is_one_of_the_two_users_is_refused(setting: Setting) -> No
 
 def test_a_name_that_leaves_no_room_for_the_second_user_is_refused_before_anything_changes(setting: Setting) -> None:
     long = setting.server.user("n" * 58)
-    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.admin, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = replace(setting, app=long).application(admin, HOST, setting.server.port)
 
     assert setting.rotate(arn) == "RotationFailed"
@@ -241,7 +243,7 @@ def test_the_admin_changes_nobody_whose_credential_the_secret_does_not_hold(
     setting: Setting, tags: dict[str, str]
 ) -> None:
     victim, guess = setting.app, replace(setting.app, password="a guess")
-    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.admin, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = replace(setting, app=guess).application(admin, HOST, setting.server.port, tags)
     before = setting.server.verifier(victim)
 
@@ -255,7 +257,7 @@ def test_the_admin_changes_nobody_whose_credential_the_secret_does_not_hold(
 
 def test_an_admin_who_is_refused_is_named_as_such_and_tried_once(setting: Setting) -> None:
     wrong = replace(setting.admin, password="a wrong one")
-    admin = setting.secret("admin", wrong, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", wrong, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = setting.application(admin, HOST, setting.server.port, SINGLE_USER)
 
     assert setting.rotate(arn) == "RotationFailed"
@@ -270,7 +272,7 @@ def test_an_admin_who_is_refused_is_named_as_such_and_tried_once(setting: Settin
 
 @pytest.mark.parametrize("change", ["PASSWORD 'changed by hand'", "CONNECTION LIMIT 0"], ids=["refused", "unavailable"])
 def test_a_rollback_without_the_admin_is_done_by_the_user_itself(setting: Setting, change: str) -> None:
-    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.admin, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = setting.application(admin, HOST, setting.server.port, SINGLE_USER)
 
     def lock_admin_out(handler: Any) -> Any:
@@ -291,7 +293,7 @@ def test_a_rollback_without_the_admin_is_done_by_the_user_itself(setting: Settin
 
 def test_an_admin_who_is_not_available_costs_no_log_in_of_the_user(setting: Setting) -> None:
     dead, alive = replace(setting.app, password="of no use"), setting.app
-    admin = setting.secret("admin", setting.admin, {}, engine="postgres", host=HOST, port=setting.server.port)
+    admin = setting.secret("admin", setting.admin, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
     arn = setting.application(admin, HOST, setting.server.port, SINGLE_USER)
     secret = RotatedSecret(setting.machine, arn)
     value = json.dumps(secret.value() | {"password": dead.password})
@@ -319,7 +321,7 @@ def test_the_same_name_in_another_database_of_mongodb_is_another_user(
         admin = server.admin(mine)
         common = {"engine": "mongo", "host": HOST, "port": server.port, "username": "orders"}
         admin_arn = create_secret(
-            machine, "admin", json.dumps(common | {"username": admin.username, "password": admin.password})
+            machine, "admin", json.dumps(common | {"username": admin.username, "password": admin.password}), ADMIN
         )
         own = common | {"password": mine.password, "dbname": "other", "masterarn": admin_arn}
         secret = RotatedSecret(machine, create_secret(machine, "app", json.dumps(own), tags))

@@ -323,9 +323,10 @@ def test_a_later_step_without_a_rotation_starts_none(begun: World, name: str) ->
 
 
 def test_a_secret_that_does_not_exist_is_named(begun: World) -> None:
+    """IAM comes first, and of a secret that is not there it knows no rotation function."""
     gone = begun.arn.replace(":secret:", ":secret:gone")
 
     said = call(begun, event_for(begun) | {"SecretId": gone})
 
-    assert said.startswith(f"StageConflictError: secretsmanager:DescribeSecret on {gone}: ResourceNotFoundException")
+    assert said.startswith(f"AccessDeniedError: secretsmanager:DescribeSecret on {gone}: AccessDeniedException")
     no_execution(begun)

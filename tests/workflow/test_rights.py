@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.workflow.conftest import World, create_secret
+from tests.workflow.machine import ADMIN
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def alternating(world: World) -> Iterator[World]:
         admin.run(f'ALTER ROLE "{name}" CREATEROLE')
         admin.run(f'GRANT "{world.user}" TO "{name}" WITH ADMIN OPTION')
     value = {"host": "127.0.0.1", "port": world.server.port, "username": name, "password": "admin's own"}
-    made = world.value() | {"masterarn": create_secret(world.machine, "admin", json.dumps(value))}
+    made = world.value() | {"masterarn": create_secret(world.machine, "admin", json.dumps(value), ADMIN)}
     world.machine.secrets_manager.put_secret_value(SecretId=world.arn, SecretString=json.dumps(made))
     yield world
 

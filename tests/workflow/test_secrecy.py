@@ -223,7 +223,7 @@ def test_an_error_of_a_library_that_quotes_all_that_a_function_knows_is_not_repe
     read = Rotation.secret
 
     def careless(rotation: Rotation, version: str, stage: str | None) -> Any:
-        secret = read(rotation, rotation.description.current, None)
+        secret = read(rotation, rotation.description.current, "AWSCURRENT")
         assert secret
         knew.extend([secret.credentials.password, rotation.request.rotation_token])
         raise OSError(f"no answer to {knew[0]} {secret.fields} {json.dumps(secret.fields)} {quote(knew[0])} {knew}")

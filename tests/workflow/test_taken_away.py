@@ -1,8 +1,5 @@
 """What a rotation needs is taken from it half-way: the secret, the rotation itself, its label, its rights."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from rotatorctl.local.secrets_manager import SILENCES, SecretsManagerError, Silences
@@ -166,23 +163,6 @@ def changes(log: str) -> int:
     return log.count("ALTER ROLE") + log.count("CREATE ROLE")
 
 
-def deny_while_another_rotates(application: Application) -> None:
-    """As the roles of the functions do it: they have rights on secrets that name this stack's rotate function."""
-    model = application.machine.secrets_manager
-
-    def confined(operation: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*, caller: str | None = None, **request: Any) -> Any:
-            named = model._find(request["SecretId"]).function_arn
-            if caller and request["SecretId"] == application.arn and named == OTHER_FUNCTION:
-                raise SecretsManagerError("AccessDeniedException", "no policy allows this")
-            return operation(caller=caller, **request)
-
-        return called
-
-    for name in ("describe_secret", "get_secret_value", "put_secret_value", "update_secret_version_stage"):
-        setattr(model, name, confined(getattr(model, name)))
-
-
 def move_to_another_function(application: Application) -> None:
     """RotateSecret takes no other function while AWSPENDING is on a version of its own."""
     model = application.machine.secrets_manager
@@ -195,7 +175,7 @@ def move_to_another_function(application: Application) -> None:
 def test_once_another_function_rotates_the_secret_this_one_touches_nothing(
     application: Application, state: str
 ) -> None:
-    deny_while_another_rotates(application)
+    """Their roles have rights on secrets that name this stack's rotate function."""
     log: list[str] = []
 
     def move() -> None:
