@@ -72,10 +72,10 @@ class Deployment:
         """The policy documents of each role, of both templates, by the role's logical id."""
         found: dict[str, list[Json]] = {}
         by_name = {self._id(name): found.setdefault(name, []) for name in self._of_type("AWS::IAM::Role")}
+        managed = {self._id(name): body for name, body in self._of_type("AWS::IAM::ManagedPolicy").items()}
         for name, body in self._of_type("AWS::IAM::Role").items():
-            managed = self.resolve(body.get("ManagedPolicyArns", []))
-            attached = [] if managed is _NOTHING else managed
-            bodies = [*body["Policies"], *(self.template["Resources"][each]["Properties"] for each in attached)]
+            attached = self.resolve({"arns": body.get("ManagedPolicyArns", [])}).get("arns", [])
+            bodies = [*body["Policies"], *(managed[each] for each in attached)]
             found[name] += [self.resolve(each["PolicyDocument"]) for each in bodies]
         if "Monitoring" in self.template["Resources"]:
             nested = self.nested()

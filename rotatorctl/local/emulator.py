@@ -39,6 +39,8 @@ def emulator(work_dir: Path, environment: Mapping[str, str], wait_scale: float) 
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
         "SFN_WAIT_SCALE": str(wait_scale),
+        # Every function is confined to its role's policies.
+        "AUTH": "true",
         "LOG_LEVEL": "INFO",
         "TMPDIR": str(work_dir / "tmp"),
         "OFFLINE_MAIL_FOLDER": str(work_dir / "mail"),

@@ -1,7 +1,8 @@
 """The offline stack: this project's own template, deployed by the SAM CLI to an emulator on the loopback interface.
 
 The emulator stands in for Lambda, Step Functions, SNS, EventBridge and CloudFormation. Secrets Manager is the model
-of rotatorctl.local.secrets_manager, which calls the deployed rotation function as AWS does.
+of rotatorctl.local.secrets_manager, which calls the deployed rotation function as AWS does. Both confine what is
+deployed to what the policies of its roles allow.
 """
 
 import email
@@ -29,6 +30,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from rotatorctl.local.deployed_roles import deployed_roles
 from rotatorctl.local.emulator import ACCOUNT, REGION, ROOT, emulator
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager
 from rotatorctl.local.secrets_manager_server import serve
@@ -36,6 +38,7 @@ from rotatorctl.local.secrets_manager_server import serve
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
@@ -112,6 +115,7 @@ class OfflineStack:
             environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = resources.enter_context(serve(model))
             environment["AWS_ENDPOINT_URL"] = resources.enter_context(emulator(folder, environment, wait_scale))
             stack = cls(deploy(environment, folder, parameters or {}, template=template), environment, model, folder)
+            stack._confine()
             model.invoke = stack._invoke
             yield stack
 
@@ -119,6 +123,8 @@ class OfflineStack:
     def client(self, service: Literal["cloudformation"]) -> "CloudFormationClient": ...
     @overload
     def client(self, service: Literal["events"]) -> "EventBridgeClient": ...
+    @overload
+    def client(self, service: Literal["iam"]) -> "IAMClient": ...
     @overload
     def client(self, service: Literal["lambda"]) -> "LambdaClient": ...
     @overload
@@ -183,7 +189,13 @@ class OfflineStack:
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return taken
 
+    def _confine(self) -> None:
+        """Let the model know what the role of each deployed function allows."""
+        self.model.roles = deployed_roles(self.client("lambda"), self.client("iam"))
+
     def _invoke(self, function_arn: str, event: dict[str, str]) -> None:
+        if function_arn.rpartition(":")[2] not in self.model.roles:  # of a stack that was deployed since
+            self._confine()
         try:
             answer = self.client("lambda").invoke(FunctionName=function_arn, Payload=json.dumps(event))
         except ClientError as error:

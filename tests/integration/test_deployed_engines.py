@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rotation.model import Credentials
+from rotatorctl.local.stack import STACK_NAME
 from tests.integration.conftest import Deployed, DeployedSecret
 
 pytestmark = pytest.mark.xdist_group("offline stack")
@@ -34,7 +35,7 @@ SINGLE, ALTERNATING = "single-user", "alternating-users"
 def test_the_deployed_machine_rotates_a_user_of_every_engine(deployed: Deployed, engine: str, strategy: str) -> None:
     server = deployed.others[engine]
     first = server.user(f"app-{secrets.token_hex(4)}")
-    admin = create(deployed, json.dumps(fields(engine, server.admin(first))), {})
+    admin = create(deployed, json.dumps(fields(engine, server.admin(first))), {"rotation:admin": STACK_NAME})
     value = fields(engine, first) | {"masterarn": admin.arn}
     secret = create(deployed, json.dumps(value), {"rotation:strategy": strategy})
 
