@@ -208,13 +208,23 @@ def test_a_rule_is_held_to_its_role(secret: DeployedSecret) -> None:
     assert deployed.new_mails() == []
 
 
-def test_lambda_is_held_to_a_functions_role_when_it_keeps_what_failed(deployed: Deployed) -> None:
-    log = deployed.stack.work_dir / "emulator.log"
+UNKNOWN = {"detail-type": "Step Functions Execution Status Change", "detail": {"executionArn": "unknown"}}
 
-    with without(deployed, "FindOverdueRole", "sqs:SendMessage"):
+
+@pytest.mark.parametrize(("function", "event"), [("Rotate", UNKNOWN), ("FindOverdue", {"time": "?"})])
+def test_lambda_is_held_to_a_functions_role_when_it_keeps_what_failed(
+    deployed: Deployed, function: str, event: dict[str, Any]
+) -> None:
+    log = deployed.stack.work_dir / "emulator.log"
+    role = physical_ids(deployed)[f"{function}Role"]
+
+    with without(deployed, f"{function}Role", "sqs:SendMessage"):
         deployed.stack.client("lambda").invoke(
-            FunctionName=deployed.function("FindOverdueFunction"), InvocationType="Event", Payload=b'{"time": "?"}'
+            FunctionName=deployed.function(f"{function}Function"),
+            InvocationType="Event",
+            Payload=json.dumps(event),
         )
-        until(lambda: "is not authorized to perform: sqs:SendMessage" in log.read_text(errors="replace"))
+        refusal = f"role/{role} is not authorized to perform: sqs:SendMessage"
+        until(lambda: refusal in log.read_text(errors="replace"))
 
     assert deployed.stack.take_messages(deployed.stack.outputs["UndeliveredAlertsUrl"]) == []

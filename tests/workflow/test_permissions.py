@@ -303,6 +303,10 @@ def test_every_right_has_something_here_that_needs_it(caller: str) -> None:
     assert [name for name, _ in rights(caller)] == list(NEEDED[caller])
 
 
+def test_every_role_is_tried_here_but_that_of_eventbridges_rules_which_take_the_deployed_stack() -> None:
+    assert {*ROLES.values(), "TellRole"} == set(deployment().roles())
+
+
 @pytest.mark.parametrize("scenario", WITH_ALL_RIGHTS, ids=lambda each: each.__name__)
 def test_with_all_rights_it_works(enter: Enter, scenario: Scenario) -> None:
     seen, _ = scenario(enter)
