@@ -41,7 +41,7 @@ TEMPLATE, MONITORING = read("template.yaml"), read("monitoring.yaml")
 _NOTHING = object()
 _ARNS = {
     "AWS::Serverless::Function": "arn:{partition}:lambda:{region}:{account}:function:{id}",
-    "AWS::Serverless::StateMachine": "arn:{partition}:states:{region}:{account}:stateMachine:{id}",
+    "AWS::StepFunctions::StateMachine": "arn:{partition}:states:{region}:{account}:stateMachine:{id}",
     "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{id}:*",
     "AWS::SNS::Topic": "arn:{partition}:sns:{region}:{account}:{id}",
     "AWS::SQS::Queue": "arn:{partition}:sqs:{region}:{account}:{id}",
@@ -49,7 +49,7 @@ _ARNS = {
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{id}",
 }
 # What !Ref gives of these is their ARN.
-_BY_ARN = ("AWS::SNS::Topic", "AWS::Serverless::StateMachine")
+_BY_ARN = ("AWS::SNS::Topic", "AWS::StepFunctions::StateMachine")
 
 
 @dataclass
@@ -70,20 +70,22 @@ class Deployment:
 
     def roles(self) -> dict[str, list[Json]]:
         """The policy documents of each role, of both templates, by the role's logical id."""
-        found: dict[str, list[Json]] = {}
-        by_name = {self._id(name): found.setdefault(name, []) for name in self._of_type("AWS::IAM::Role")}
-        managed = {self._id(name): body for name, body in self._of_type("AWS::IAM::ManagedPolicy").items()}
-        for name, body in self._of_type("AWS::IAM::Role").items():
-            attached = self.resolve({"arns": body.get("ManagedPolicyArns", [])}).get("arns", [])
-            bodies = [*body["Policies"], *(managed[each] for each in attached)]
-            found[name] += [self.resolve(each["PolicyDocument"]) for each in bodies]
+        found = {name: self._documents(body) for name, body in self._of_type("AWS::IAM::Role").items()}
+        by_name = {self._id(name): documents for name, documents in found.items()}
         if "Monitoring" in self.template["Resources"]:
             nested = self.nested()
-            found |= nested.roles()
+            inner = nested.roles()
+            by_name |= {nested._id(name): documents for name, documents in inner.items()}
             for body in nested._of_type("AWS::IAM::Policy").values():
                 for name in nested.resolve(body["Roles"]):
                     by_name[name].append(nested.resolve(body["PolicyDocument"]))
+            found |= inner
         return found
+
+    def _documents(self, role: Json) -> list[Json]:
+        managed = self.resolve({"arns": role.get("ManagedPolicyArns", [])}).get("arns", [])
+        attached = [self.resolve(self.template["Resources"][each]["Properties"]) for each in managed]
+        return [each["PolicyDocument"] for each in (*self.resolve(role["Policies"]), *attached)]
 
     def resolve(self, value: Any) -> Any:
         """The value with every function of CloudFormation in it worked out."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_template import ALL, MACHINE, ROLES, ROOT, as_set, key_statements, of_type, statements, text
+from tests.contract.test_template import ALL, MACHINE, ROLES, as_set, key_statements, of_type, statements, text
+from tests.templates import ROOT
 
 type Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import pytest
 
 from rotation.engines import ENGINES
 from rotation.secret import Secret
-from tests.contract.test_template import TEMPLATE
+from tests.templates import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = {"aws", "aws-cn", "aws-us-gov"}
