@@ -83,8 +83,9 @@ class Deployment:
         return found
 
     def _documents(self, role: Json) -> list[Json]:
-        managed = self.resolve({"arns": role.get("ManagedPolicyArns", [])}).get("arns", [])
-        attached = [self.resolve(self.template["Resources"][each]["Properties"]) for each in managed]
+        managed = {self._id(name): body for name, body in self._of_type("AWS::IAM::ManagedPolicy").items()}
+        arns = self.resolve({"arns": role.get("ManagedPolicyArns", [])}).get("arns", [])
+        attached = [self.resolve(managed[each]) for each in arns]
         return [each["PolicyDocument"] for each in (*self.resolve(role["Policies"]), *attached)]
 
     def resolve(self, value: Any) -> Any:
