@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -37,9 +38,9 @@ _CODES: dict[str, type[RotationError]] = {
 }
 
 
-def is_throttling(error: ClientError) -> bool:
-    """Whether the service answered that there are too many calls, so that this one did nothing."""
-    return error.response["Error"]["Code"] == "ThrottlingException"
+def is_throttling(response: Any) -> bool:
+    """Whether an answer, as botocore hands it to its handlers, is that there are too many calls."""
+    return response is not None and response[1].get("Error", {}).get("Code") == "ThrottlingException"
 
 
 @contextmanager

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-# Seconds. Promotions and new values share one quota of 50 calls a second. From the change to the promotion applications
-# are refused, so a throttled promotion is asked for again at once; a throttled new value waits in the state machine:
+# Seconds. Promotions and new values share one quota of 50 calls a second. A throttled one is made again, for so long,
+# after a random pause of so much at most; a promotion sooner, since until then applications may be refused:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-PROMOTION_PATIENCE, PROMOTION_PAUSE = 5.0, 0.2
+WRITE_PATIENCE = 7.0
+LONGEST_PAUSE = {"UpdateSecretVersionStage": 0.1, "PutSecretValue": 2.0}
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class SecretStore:
         RemoveFromVersionId makes it a compare-and-swap: Secrets Manager refuses if the label is elsewhere by now.
         """
         try:
-            self._move(AWSCURRENT, PROMOTION_PATIENCE, RemoveFromVersionId=from_version, MoveToVersionId=token)
+            self._move(AWSCURRENT, RemoveFromVersionId=from_version, MoveToVersionId=token)
         except StageConflictError as refusal:
             description = self.describe()
             if description.version(AWSCURRENT) == from_version:
@@ -183,22 +184,25 @@ class SecretStore:
             if self.describe().carries(token, AWSPENDING):
                 raise
 
-    def _move(self, stage: str, patience: float = 0.0, **versions: str) -> None:
-        give_up_at = time.monotonic() + patience
+    def _move(self, stage: str, **versions: str) -> None:
         with self._calling("UpdateSecretVersionStage"):
-            while True:
-                try:
-                    _client().update_secret_version_stage(SecretId=self._secret_id, VersionStage=stage, **versions)
-                    return
-                except _client().exceptions.ClientError as error:
-                    if not is_throttling(error) or time.monotonic() >= give_up_at:
-                        raise
-                time.sleep(random.uniform(0, PROMOTION_PAUSE))
+            _client().update_secret_version_stage(SecretId=self._secret_id, VersionStage=stage, **versions)
 
     def _calling(self, action: str) -> AbstractContextManager[None]:
         return translated(f"secretsmanager:{action}", self._secret_id)
 
 
+def _pause(response: Any, operation: Any, request_dict: dict[str, Any], **_: Any) -> float | None:
+    """The seconds before a throttled write is made again; botocore asks for them after each answer."""
+    give_up_at = request_dict["context"].setdefault("give_up_at", time.monotonic() + WRITE_PATIENCE)
+    pause = random.uniform(0, LONGEST_PAUSE[operation.name])
+    return pause if is_throttling(response) and time.monotonic() + pause < give_up_at else None
+
+
 @cache
 def _client() -> "SecretsManagerClient":
-    return boto3.client("secretsmanager", config=CONFIG)
+    client = boto3.client("secretsmanager", config=CONFIG)
+    for operation in LONGEST_PAUSE:
+        event = f"needs-retry.secrets-manager.{operation}"
+        client.meta.events.register_first(event, _pause)  # type: ignore[arg-type]  # of this event the answer counts
+    return client

@@ -6,6 +6,7 @@ nowhere: a bucket of Secrets Manager's holds a second's worth of its quota; a th
 the calls of a rollback, of which a calm day has none, are left out.
 """
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from tests.workflow.applications import SINGLE
 
 QUOTAS, DURATIONS = Quotas(), Durations()
 STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret")
-PROMOTION = "secretsmanager:UpdateSecretVersionStage"
 REACHES_THE_SERVICE = ("SetSecret", "TestSecret")
 
 
@@ -68,7 +68,7 @@ class Day:
         self._transitions = Bucket(self.timeline, *quotas.transitions)
         self._buckets = {
             "secretsmanager:PutSecretValue": self.writes,
-            PROMOTION: self.writes,
+            "secretsmanager:UpdateSecretVersionStage": self.writes,
             "secretsmanager:GetSecretValue": Bucket(self.timeline, *quotas.get),
             "secretsmanager:DescribeSecret": Bucket(self.timeline, *quotas.describe),
             "stepfunctions:StartExecution": Bucket(self.timeline, *quotas.start_execution),
@@ -171,7 +171,7 @@ class Day:
         yield self._about(getattr(self.durations, start))
         error = ""
         for call in self._calls_of(state):
-            if not (yield from self._patient_call(call)):
+            if not (yield from self._call(call)):
                 error = "UnavailableError"
                 break
         if state in REACHES_THE_SERVICE and not error:
@@ -186,20 +186,21 @@ class Day:
         for (caller, call), times in self._listed.items():
             yield from [call] * times if caller == function else ()
 
-    def _patient_call(self, call: str) -> Process[bool]:
-        give_up_at = self.timeline.now + secret_store.PROMOTION_PATIENCE
-        while not (answered := (yield from self._call(call))) and call == PROMOTION and self.timeline.now < give_up_at:
-            yield self._chance.uniform(0, secret_store.PROMOTION_PAUSE)
-        return answered
-
     def _call(self, call: str) -> Process[bool]:
-        """Whether it was answered, by the client's patience."""
-        tries = 0
+        """Whether it was answered before the client gave up."""
+        tries, give_up_at = 0, math.inf
         while True:
             yield self._about(self.durations.call)
-            tries += 1
             if self._buckets[call].take():
                 return True
-            if (seconds := self._client.delay(tries)) is None:
+            tries, give_up_at = tries + 1, min(give_up_at, self.timeline.now + secret_store.WRITE_PATIENCE)
+            if (seconds := self._pause(call, tries, give_up_at)) is None:
                 return False
             yield seconds
+
+    def _pause(self, call: str, tries: int, give_up_at: float) -> float | None:
+        """As rotation.secret_store has it for writes, and the client for all."""
+        longest = secret_store.LONGEST_PAUSE.get(call.partition(":")[2])
+        if longest and self.timeline.now + (pause := self._chance.uniform(0, longest)) < give_up_at:
+            return pause
+        return self._client.delay(tries)

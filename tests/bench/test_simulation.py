@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rotation import waiting
+from rotation import secret_store, waiting
 from tests.bench.account import Durations, Quotas
 from tests.bench.calls import table
 from tests.bench.events import Bucket, Concurrency, Process, Timeline
@@ -144,11 +144,37 @@ def test_a_calm_day(secrets: int, spread: float, seed: int) -> None:
     assert day.describe_execution.taken == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_thousand_that_come_faster_than_they_can_be_written_all_rotate_in_time(seed: int) -> None:
+    day = Day(1_000, 30, seed=seed)
+
+    outcome = day.run()
+
+    assert (len(outcome.rotated), outcome.failed) == (1_000, [])
+    assert max(outcome.rotated) <= 1.2 * day.bound
+    # No storm: where 33 come a second and 25 can be served, a rotation meets a dozen refusals and a retry at most.
+    assert day.writes.refused <= 12 * day.secrets
+    assert outcome.state_retries <= day.secrets
+    assert day.describe_execution.busiest_second <= 1
+
+
 @pytest.mark.parametrize("number", [50, 90, 95])
-def test_the_time_between_change_and_promotion_is_no_longer_with_a_thousand_than_with_a_hundred(number: int) -> None:
-    hundred, thousand = (Day(secrets, 60).run().gaps for secrets in (100, 1_000))
+@pytest.mark.parametrize(("spread", "beside"), [(60, 60), (30, 0)])
+def test_between_change_and_promotion_a_thousand_wait_no_longer_than_a_hundred(
+    spread: float, beside: float, number: int
+) -> None:
+    """Beside a hundred in as long; or, where both wait for the quota, a hundred at once."""
+    thousand, hundred = Day(1_000, spread).run().gaps, Day(100, beside).run().gaps
 
     assert percentile(thousand, number) <= percentile(hundred, number) * 1.05
+
+
+def test_promotions_come_before_new_values_when_both_are_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    sooner = Day(1_000, 30).run().gaps
+    monkeypatch.setattr(secret_store, "LONGEST_PAUSE", dict.fromkeys(secret_store.LONGEST_PAUSE, 2.0))
+    alike = Day(1_000, 30).run().gaps
+
+    assert percentile(sooner, 95) * 3 < percentile(alike, 95)
 
 
 def test_looking_often_would_use_up_describe_execution_for_the_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from rotation import attempts, errors, invocation, log_ins
+from rotation import attempts, errors, invocation, log_ins, secret_store
+from rotation.aws import CONFIG
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT
 from rotation.executions import ENDS
 from rotation.model import ROLL_BACK, ROTATE, TEST, Request
@@ -243,6 +244,13 @@ def test_every_task_has_a_time_limit_and_so_has_the_machine() -> None:
 @pytest.mark.parametrize("name", [name for name in TASKS if "FunctionName" in STATES[name]["Parameters"]])
 def test_a_connection_and_a_statement_end_before_the_function_and_that_before_its_state(name: str) -> None:
     assert CONNECT_TIMEOUT + STATEMENT_TIMEOUT < function_timeout(name) < STATES[name]["TimeoutSeconds"]
+
+
+@pytest.mark.parametrize("name", ["CreateSecret", "FinishSecret"])
+def test_a_throttled_write_is_given_up_before_the_function_is(name: str) -> None:
+    last_try = CONFIG.connect_timeout + CONFIG.read_timeout  # type: ignore[attr-defined]  # botocore sets them so
+
+    assert secret_store.WRITE_PATIENCE + last_try <= function_timeout(name)
 
 
 def test_the_wait_is_longer_than_the_latest_statement() -> None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import botocore.endpoint
 import pytest
 
 from rotation import secret_store
@@ -180,55 +181,73 @@ def test_a_refusal_while_awscurrent_is_read_where_it_was_may_be_one_of_an_old_re
     )
 
 
-def throttled(account: Account, monkeypatch: pytest.MonkeyPatch, times: int) -> list[Any]:
-    """The labels' moves, of which so many are refused; between two of them five seconds pass at most."""
-    clock, moves, move = Clock(), list[Any](), account.model.update_secret_version_stage
+def throttled(account: Account, monkeypatch: pytest.MonkeyPatch, operation: str, times: int) -> list[float]:
+    """The moments of this call, of which so many are refused; the pauses between them are the longest."""
+    clock, made, call = Clock(), list[float](), getattr(account.model, operation)
 
-    def moved(**request: Any) -> Any:
-        moves.append(clock.now)
-        if len(moves) <= times:
+    def called(**request: Any) -> Any:
+        made.append(round(clock.now - 100, 1))
+        if len(made) <= times:
             raise SecretsManagerError("ThrottlingException", "Rate exceeded")
-        return move(**request)
+        return call(**request)
 
-    monkeypatch.setattr(account.model, "update_secret_version_stage", moved)
+    monkeypatch.setattr(account.model, operation, called)
     monkeypatch.setattr(secret_store, "time", clock)
-    monkeypatch.setattr(secret_store, "PROMOTION_PAUSE", 5)
+    monkeypatch.setattr(botocore.endpoint, "time", clock)
     monkeypatch.setattr(random, "uniform", max)
-    return moves
+    return made
 
 
-def test_a_throttled_promotion_is_made_again(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttled_promotion_is_made_again_at_once(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     account.stage(GENERIC)
-    moves = throttled(account, monkeypatch, times=2)
+    made = throttled(account, monkeypatch, "update_secret_version_stage", times=3)
 
     account.store.promote(account.token, account.current)
 
-    # The client itself makes each call twice.
-    assert moves == [100, 100, 105]
+    assert made == [0, 0.1, 0.2, 0.3]
     assert "AWSCURRENT" in account.stages()[account.token]
 
 
-def test_a_promotion_that_stays_throttled_is_left_to_the_state_machine(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account.stage(GENERIC)
-    moves = throttled(account, monkeypatch, times=99)
+def test_a_throttled_new_value_leaves_promotions_the_way(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = throttled(account, monkeypatch, "put_secret_value", times=1)
 
-    with pytest.raises(UnavailableError, match="ThrottlingException"):
+    account.store.stage_pending(account.token, NEW, account.rotation_token)
+
+    assert made == [0, 2]
+    assert account.value("AWSPENDING") == NEW
+
+
+def test_what_stays_throttled_is_left_to_the_state_machine(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    account.stage(GENERIC)
+    made = throttled(account, monkeypatch, "update_secret_version_stage", times=999)
+
+    with pytest.raises(UnavailableError, match=r"UpdateSecretVersionStage on .*ThrottlingException"):
         account.store.promote(account.token, account.current)
 
-    assert moves == [100, 100, 105, 105]
+    assert made[:3] == [0, 0.1, 0.2]
+    assert 6.8 < made[-1] <= 7
 
 
-def test_what_keeps_nobody_out_is_left_to_the_state_machine_at_once(
+def test_a_read_that_is_throttled_is_made_once_more_as_every_call(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moves = throttled(account, monkeypatch, times=99)
+    made = throttled(account, monkeypatch, "describe_secret", times=999)
 
-    with pytest.raises(UnavailableError, match="ThrottlingException"):
-        account.store.drop_pending(account.token)
+    with pytest.raises(UnavailableError):
+        account.store.describe()
 
-    assert moves == [100, 100]
+    assert len(made) == 2
+
+
+def test_a_write_that_is_refused_for_another_reason_is_not_made_again(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = throttled(account, monkeypatch, "update_secret_version_stage", times=0)
+
+    with pytest.raises(StageConflictError):
+        account.store.promote(account.token, "0" * 32)
+
+    assert made == [0]
 
 
 def test_pending_is_dropped_once_however_often_it_is_asked_for(account: Account) -> None:
