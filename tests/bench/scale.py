@@ -1,4 +1,4 @@
-"""How many secrets may be due how close together: `python -m tests.bench.scale` prints the table of docs/calls.md."""
+"""How many secrets may be due how close together; as a module it prints the table of docs/calls.md."""
 
 from collections.abc import Iterator
 from statistics import quantiles

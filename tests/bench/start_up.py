@@ -1,6 +1,6 @@
 """How long each function takes to be imported, beside the floor: boto3 and one client, which every one of them needs.
 
-    python -m tests.bench.start_up [runs]
+    PYTHONPATH=functions:. python -m tests.bench.start_up [runs]
 
 Each measurement is a process of its own. Processor time is counted, which other work on the machine lengthens less than
 time on the wall. As in Lambda the functions' code comes without compiled files beside it, boto3 with them.
