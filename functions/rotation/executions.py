@@ -70,11 +70,15 @@ def attempt_name(mode: str, secret_id: str, token: str, attempt: int) -> str:
 
     Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
-    slug = re.sub("[^0-9A-Za-z_]+", "-", name_of(secret_id)).strip("-")[:18] or "secret"
-    short = hashlib.sha256(secret_id.encode()).hexdigest()[:6]
     if not re.fullmatch("[0-9A-Za-z_-]{1,36}", token):
         token = hashlib.sha256(token.encode()).hexdigest()[:36]
-    return f"{'test-' if mode == TEST else ''}{slug}-{short}-{token}-{attempt}"
+    return f"{'test-' if mode == TEST else ''}{name_prefix(secret_id)}{token}-{attempt}"
+
+
+def name_prefix(secret_id: str) -> str:
+    """How the names of a secret's executions begin; the six characters tell alike names apart."""
+    slug = re.sub("[^0-9A-Za-z_]+", "-", name_of(secret_id)).strip("-")[:18] or "secret"
+    return f"{slug}-{hashlib.sha256(secret_id.encode()).hexdigest()[:6]}-"
 
 
 def rollback_name(attempt: str, number: int = 1) -> str:

@@ -63,6 +63,23 @@ class RotatedSecret:
     schedule_expression: str
     pending: str
 
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> "RotatedSecret":
+        """The secret of an entry of ListSecrets."""
+        rules, versions = entry.get("RotationRules", {}), entry.get("SecretVersionsToStages", {})
+        return cls(
+            name=entry["Name"],
+            arn=entry["ARN"],
+            created=_day(entry["CreatedDate"]),
+            last_rotated=_day(entry["LastRotatedDate"]) if "LastRotatedDate" in entry else None,
+            next_rotation=_day(entry["NextRotationDate"]) if "NextRotationDate" in entry else None,
+            after_days=rules.get("AutomaticallyAfterDays", 0),
+            schedule_expression=rules.get("ScheduleExpression", ""),
+            pending=next(
+                (v for v, stages in versions.items() if AWSPENDING in stages and AWSCURRENT not in stages), ""
+            ),
+        )
+
 
 def rotated_by(function_arn: str) -> list[RotatedSecret]:
     """The secrets that have this rotation function; raises UnavailableError or AccessDeniedError.
@@ -74,24 +91,10 @@ def rotated_by(function_arn: str) -> list[RotatedSecret]:
         pages = list(_client().get_paginator("list_secrets").paginate())
     entries = [entry for page in pages for entry in page["SecretList"]]
     return [
-        _rotated(entry)
+        RotatedSecret.of(entry)
         for entry in entries
         if entry.get("RotationEnabled") and entry.get("RotationLambdaARN") == function_arn
     ]
-
-
-def _rotated(entry: Mapping[str, Any]) -> RotatedSecret:
-    rules, versions = entry.get("RotationRules", {}), entry.get("SecretVersionsToStages", {})
-    return RotatedSecret(
-        name=entry["Name"],
-        arn=entry["ARN"],
-        created=_day(entry["CreatedDate"]),
-        last_rotated=_day(entry["LastRotatedDate"]) if "LastRotatedDate" in entry else None,
-        next_rotation=_day(entry["NextRotationDate"]) if "NextRotationDate" in entry else None,
-        after_days=rules.get("AutomaticallyAfterDays", 0),
-        schedule_expression=rules.get("ScheduleExpression", ""),
-        pending=next((v for v, stages in versions.items() if AWSPENDING in stages and AWSCURRENT not in stages), ""),
-    )
 
 
 def _day(moment: datetime) -> date:

@@ -29,6 +29,7 @@ LAYERS = (
         "rotation.engines",
         "rotation.strategies.base",
         "rotation.admin_secret",
+        "rotation.standing",
     ),
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
     ("rotation.rotation",),

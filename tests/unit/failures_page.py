@@ -15,9 +15,10 @@ from unittest.mock import patch
 from rotation.executions import attempt_name, rollback_name
 from rotation.model import AWSCURRENT, AWSPENDING, ROTATE, Json, Request
 from rotation.outcome import NEEDS_A_PERSON, NONE, ROLLED_BACK, ROTATED, UNKNOWN, UNTOUCHED, Failure, Finding
-from rotation.overdue import Standing, overdue_alert
+from rotation.overdue import overdue_alert
 from rotation.report import NOTHING_TOLD, verdict
 from rotation.secret_store import RotatedSecret
+from rotation.standing import Standing
 from tests.workflow import second_paths
 
 ROOT = Path(__file__).parents[2]

@@ -17,8 +17,9 @@ from moto import mock_aws
 
 from rotation import runtime, secret_store, topic
 from rotation.errors import AlertFailedError
-from rotation.overdue import Standing, overdue_alert
+from rotation.overdue import overdue_alert
 from rotation.secret_store import RotatedSecret
+from rotation.standing import Standing
 from rotatorctl.local.secrets_manager import SILENCES, SecretsManager
 from rotatorctl.local.secrets_manager_server import serve
 
