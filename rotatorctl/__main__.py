@@ -1,0 +1,5 @@
+"""`python -m rotatorctl` in a checkout."""
+
+from rotatorctl.cli import main
+
+main()

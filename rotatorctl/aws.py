@@ -1,0 +1,115 @@
+"""AWS as this tool calls it: clients by the ordinary credential chain, and their errors in sentences."""
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+
+from rotatorctl.result import Problem
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+type AwsError = exceptions.ClientError | exceptions.BotoCoreError
+
+AWS_ERRORS = (exceptions.ClientError, exceptions.BotoCoreError)
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"mode": "standard", "total_max_attempts": 6},
+    max_pool_connections=50,
+    user_agent_extra="rotatorctl",
+)
+
+_LOG_IN_AGAIN = "log in to AWS again, for example by `aws sso login`, and repeat the command"
+_CREDENTIALS = "set AWS_PROFILE, or log in by `aws configure sso` or `aws configure`; --profile takes a name"
+_ALLOW = "let your user or role do that; docs/cli.md#permissions lists what each command needs"
+_CODES = {
+    "AccessDeniedException": ("AccessDeniedError", _ALLOW),
+    "AccessDenied": ("AccessDeniedError", _ALLOW),
+    "AuthorizationError": ("AccessDeniedError", _ALLOW),
+    "AuthorizationErrorException": ("AccessDeniedError", _ALLOW),
+    "ExpiredToken": ("CredentialsError", _LOG_IN_AGAIN),
+    "ExpiredTokenException": ("CredentialsError", _LOG_IN_AGAIN),
+    "InvalidClientTokenId": ("CredentialsError", _LOG_IN_AGAIN),
+    "UnrecognizedClientException": ("CredentialsError", _LOG_IN_AGAIN),
+    "InvalidSignatureException": ("CredentialsError", _LOG_IN_AGAIN),
+}
+_REACH = "see that this machine reaches AWS, and that AWS_ENDPOINT_URL, if it is set, names a server that runs"
+_LATER = "repeat the command in a minute"
+_KINDS: tuple[tuple[type[Exception], str, str], ...] = (
+    (exceptions.NoRegionError, "RegionError", "say which Region: --region, AWS_REGION, or the profile's region"),
+    (exceptions.NoCredentialsError, "CredentialsError", _CREDENTIALS),
+    (exceptions.ProfileNotFound, "CredentialsError", _CREDENTIALS),
+    (exceptions.PartialCredentialsError, "CredentialsError", _CREDENTIALS),
+    (exceptions.TokenRetrievalError, "CredentialsError", _LOG_IN_AGAIN),
+    (exceptions.UnauthorizedSSOTokenError, "CredentialsError", _LOG_IN_AGAIN),
+    (exceptions.SSOTokenLoadError, "CredentialsError", _LOG_IN_AGAIN),
+    (exceptions.ConnectionError, "UnavailableError", _REACH),
+    (exceptions.HTTPClientError, "UnavailableError", _REACH),
+)
+
+
+class Aws:
+    """One client for each service, made when it is first needed."""
+
+    def __init__(self, region: str | None = None, profile: str | None = None) -> None:
+        self._session = boto3.Session(region_name=region, profile_name=profile)
+        # A session makes clients for one thread at a time.
+        self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        return self.secrets.meta.region_name
+
+    @cached_property
+    def secrets(self) -> "SecretsManagerClient":
+        client: SecretsManagerClient = self._client("secretsmanager")
+        return client
+
+    @cached_property
+    def machine(self) -> "SFNClient":
+        client: SFNClient = self._client("stepfunctions")
+        return client
+
+    @cached_property
+    def stacks(self) -> "CloudFormationClient":
+        client: CloudFormationClient = self._client("cloudformation")
+        return client
+
+    @cached_property
+    def functions(self) -> "LambdaClient":
+        client: LambdaClient = self._client("lambda")
+        return client
+
+    @cached_property
+    def topics(self) -> "SNSClient":
+        client: SNSClient = self._client("sns")
+        return client
+
+    @cached_property
+    def keys(self) -> Any:
+        return self._client("kms")
+
+    def _client(self, service: Any) -> Any:
+        with self._lock:
+            return self._session.client(service, config=_CONFIG)
+
+
+def explained(error: AwsError) -> Problem:
+    """An error of a call to AWS as a sentence with a next step."""
+    if isinstance(error, exceptions.ClientError):
+        answer = error.response["Error"]
+        code, next_step = _CODES.get(answer["Code"], ("AwsError", _LATER))
+        return Problem(code, f"{error.operation_name}: {answer['Code']}: {answer.get('Message', '')}", next_step)
+    for kind, code, next_step in _KINDS:
+        if isinstance(error, kind):
+            return Problem(code, str(error), next_step)
+    return Problem("AwsError", str(error), _LATER)

@@ -1,0 +1,1 @@
+"""What `doctor` looks at: each check reads, and says what it found wrong."""

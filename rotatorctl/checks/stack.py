@@ -1,0 +1,159 @@
+"""The deployed stack, as far as a rotation of the secret needs it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.result import Json
+
+# https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
+_LEAST_CONCURRENCY = 10
+_UNCONFIRMED = "PendingConfirmation"
+
+
+def _functions(examined: Examined) -> Iterator[Finding]:
+    client, stack = examined.stack.aws.functions, examined.stack
+    resources = stack.aws.stacks.describe_stack_resources(StackName=stack.name)["StackResources"]
+    for resource in resources:
+        if resource["ResourceType"] != "AWS::Lambda::Function":
+            continue
+        name = resource["PhysicalResourceId"]
+        try:
+            function = client.get_function_configuration(FunctionName=name)
+        except client.exceptions.ResourceNotFoundException:
+            yield Finding(PROBLEM, "FunctionMissing", f"the function {name} is gone", "no rotation works", "sam deploy")
+            continue
+        yield from _state(name, dict(function))
+        reserved = client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
+        yield from _concurrency(name, reserved, name == stack.function_arn.rpartition(":")[2])
+
+
+def _state(name: str, function: Mapping[str, Any]) -> Iterator[Finding]:
+    state, update = function.get("State", "Active"), function.get("LastUpdateStatus", "Successful")
+    if state == "Inactive":
+        yield Finding(
+            WARNING,
+            "FunctionInactive",
+            f"the function {name} is {state}: nobody has called it for weeks",
+            "its next call fails while Lambda gives it its network back; the state machine's retries outlast that",
+            f"aws lambda invoke --function-name {name} --payload '{{\"KeepReady\": true}}' "
+            "--cli-binary-format raw-in-base64-out /dev/null",
+        )
+    elif state != "Active" or update == "Failed":
+        reason = function.get("StateReason") or function.get("LastUpdateStatusReason") or "no reason given"
+        yield Finding(
+            PROBLEM,
+            "FunctionNotReady",
+            f"the function {name} is {state}, its last update {update}: {reason}",
+            "a rotation that needs it fails",
+            f"aws lambda get-function-configuration --function-name {name}",
+        )
+
+
+def _concurrency(name: str, reserved: int | None, is_rotate: bool) -> Iterator[Finding]:
+    if reserved is None or (reserved > 0 and not is_rotate) or reserved >= _LEAST_CONCURRENCY:
+        return
+    yield Finding(
+        PROBLEM if reserved == 0 else WARNING,
+        "ConcurrencyTooLow",
+        f"the function {name} has a reserved concurrency of {reserved}",
+        f"its calls are refused; AWS asks for at least {_LEAST_CONCURRENCY} for a rotation function",
+        f"aws lambda delete-function-concurrency --function-name {name}",
+    )
+
+
+def _permission(examined: Examined) -> Iterator[Finding]:
+    client, stack, account = examined.stack.aws.functions, examined.stack, examined.secret.arn.split(":")[4]
+    try:
+        policy = json.loads(client.get_policy(FunctionName=stack.function_arn)["Policy"])
+    except client.exceptions.ResourceNotFoundException:
+        policy = {"Statement": []}
+    if not any(_lets_in(statement, examined.secret.arn, account) for statement in policy["Statement"]):
+        yield Finding(
+            PROBLEM,
+            "InvokePermissionMissing",
+            "Secrets Manager may not call the rotate function for this secret",
+            'turning rotation on is refused with "access denied", and a rotation never begins',
+            f"aws lambda add-permission --function-name {stack.function_arn} --statement-id SecretsManager "
+            f"--action lambda:InvokeFunction --principal secretsmanager.amazonaws.com --source-account {account}",
+        )
+
+
+def _lets_in(statement: Json, secret_arn: str, account: str) -> bool:
+    principal = statement.get("Principal")
+    service = principal.get("Service") if isinstance(principal, dict) else principal
+    conditions = {key.lower(): value for test in statement.get("Condition", {}).values() for key, value in test.items()}
+    return (
+        statement.get("Effect") == "Allow"
+        and service == "secretsmanager.amazonaws.com"
+        and statement.get("Action") in ("lambda:InvokeFunction", "lambda:*")
+        and conditions.get("aws:sourceaccount", account) == account
+        and conditions.get("aws:sourcearn", secret_arn) == secret_arn
+    )
+
+
+def _machine(examined: Examined) -> Iterator[Finding]:
+    client, arn = examined.stack.aws.machine, examined.stack.machine_arn
+    try:
+        status = client.describe_state_machine(stateMachineArn=arn)["status"]
+    except client.exceptions.StateMachineDoesNotExist:
+        status = "DELETING"
+    if status != "ACTIVE":
+        yield Finding(
+            PROBLEM, "StateMachineGone", f"the state machine {arn} is gone", "no rotation works", "sam deploy"
+        )
+
+
+def _subscriptions(examined: Examined) -> Iterator[Finding]:
+    stack = examined.stack
+    for arn, tells in ((stack.alert_topic_arn, "a failed rotation"), (stack.notice_topic_arn, "a lost alert")):
+        listed = stack.aws.topics.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
+        subscriptions = [each for page in listed for each in page["Subscriptions"]]
+        waiting = [each["Endpoint"] for each in subscriptions if each["SubscriptionArn"] == _UNCONFIRMED]
+        subscribe = f"aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint ADDRESS"
+        if len(waiting) == len(subscriptions):
+            yield Finding(
+                PROBLEM, "NobodyIsTold", f"nobody is told of {tells}", f"no confirmed subscription: {arn}", subscribe
+            )
+        for endpoint in waiting:
+            yield Finding(
+                WARNING,
+                "SubscriptionNotConfirmed",
+                f"{endpoint} has not confirmed its subscription, so it hears nothing of {tells}",
+                "the mail from AWS Notifications has to be answered within days; the command sends another one",
+                subscribe.replace("ADDRESS", endpoint),
+            )
+
+
+def _network(examined: Examined) -> Iterator[Finding]:
+    stack = examined.stack
+    resource = stack.aws.stacks.describe_stack_resource(StackName=stack.name, LogicalResourceId="SetSecretFunction")
+    name = resource["StackResourceDetail"]["PhysicalResourceId"]
+    try:
+        vpc = stack.aws.functions.get_function_configuration(FunctionName=name).get("VpcConfig", {})
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        yield Finding(UNCHECKED, WAITS, "where the functions run", "see the check functions")
+        return
+    subnets, groups = vpc.get("SubnetIds", []), vpc.get("SecurityGroupIds", [])
+    where = f"in the subnets {', '.join(subnets)} with {', '.join(groups)}" if subnets else "in no VPC of yours"
+    yield Finding(
+        NOTE,
+        "WhereFunctionsRun",
+        f"the functions that log in run {where}",
+        "the service and Secrets Manager have to be reached from there (docs/permissions.md#network)",
+        f"aws lambda get-function-configuration --function-name {name} --query VpcConfig",
+    )
+
+
+CHECKS = (
+    Check("functions", "all functions of the stack are ready", _functions),
+    Check("permission", "Secrets Manager may call the rotate function", _permission),
+    Check("state machine", "the state machine is there", _machine),
+    Check("subscriptions", "both topics have a confirmed subscription", _subscriptions),
+    Check("network", "", _network),
+)

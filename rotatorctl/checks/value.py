@@ -1,0 +1,114 @@
+"""The secret's value, read and never shown, and what it needs beside it."""
+
+from collections.abc import Iterator
+
+from rotation.errors import InvalidSecretError
+from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.deployed import Described
+from rotatorctl.result import CommandError
+
+
+def _shape(examined: Examined) -> Iterator[Finding]:
+    if not examined.is_readable:
+        yield Finding(UNCHECKED, WAITS, "its value cannot be read", "see the checks deletion and labels")
+        return
+    try:
+        value = examined.value
+    except InvalidSecretError as error:
+        yield Finding(
+            PROBLEM,
+            "InvalidSecret",
+            str(error),
+            "the rotation stops before anything changes",
+            f"aws secretsmanager put-secret-value --secret-id {examined.secret.arn} --secret-string file://value.json",
+        )
+        return
+    strategy = "alternating users" if value.alternates else "single user"
+    about = f", {value.credentials}" if value.traits.has_server else ""
+    yield Finding(
+        NOTE, "Engine", f"engine {value.traits.module}, {strategy}{about}", "docs/engines.md says what it does"
+    )
+    if value.traits.has_server and not value.credentials.ssl:
+        yield Finding(
+            WARNING,
+            "PlainConnection",
+            'its JSON has "ssl": false',
+            "passwords cross the network in clear text at every log-in, or nearly so",
+            f"aws secretsmanager put-secret-value --secret-id {examined.secret.arn} --secret-string file://value.json",
+        )
+
+
+def _admin(examined: Examined) -> Iterator[Finding]:
+    try:
+        arn = examined.value.admin_arn if examined.is_readable else None
+    except InvalidSecretError:
+        arn = None
+    if arn is None:
+        yield Finding(UNCHECKED, WAITS, "whether it names an admin secret", "see the check value")
+    elif arn:
+        yield from _admin_secret(examined, arn)
+
+
+def _admin_secret(examined: Examined, arn: str) -> Iterator[Finding]:
+    try:
+        admin = Described.read(examined.stack.aws, arn)
+    except CommandError as error:
+        yield Finding(PROBLEM, "AdminSecretNotFound", f"of 'masterarn': {error}", "nobody can log in as the admin")
+        return
+    if admin.deleted:
+        yield Finding(
+            PROBLEM,
+            "AdminSecretScheduledForDeletion",
+            f"the admin secret {admin.name} is scheduled for deletion",
+            "nobody can log in as the admin",
+            f"aws secretsmanager restore-secret --secret-id {admin.arn}",
+        )
+    if admin.tags.get("rotation:admin") != examined.stack.name:
+        yield Finding(
+            PROBLEM,
+            "AdminTagMissing",
+            f"the admin secret {admin.name} has no tag rotation:admin={examined.stack.name}",
+            "the stack may read it by that tag alone",
+            f"aws secretsmanager tag-resource --secret-id {admin.arn} "
+            f"--tags Key=rotation:admin,Value={examined.stack.name}",
+        )
+
+
+def _key(examined: Examined) -> Iterator[Finding]:
+    key = examined.secret.answer.get("KmsKeyId")
+    if not key or key.endswith("alias/aws/secretsmanager"):
+        return
+    account = examined.secret.arn.split(":")[4]
+    if key.startswith("arn:") and key.split(":")[4] != account:
+        yield Finding(
+            PROBLEM,
+            "KeyOfAnotherAccount",
+            f"its KMS key {key} belongs to another account",
+            "the roles of the functions may use keys of this account alone (docs/permissions.md)",
+            f"aws kms describe-key --key-id {key}",
+        )
+    described = examined.stack.aws.keys.describe_key(KeyId=key)["KeyMetadata"]
+    if described["KeyState"] != "Enabled":
+        mend = "cancel-key-deletion" if described["KeyState"] == "PendingDeletion" else "enable-key"
+        yield Finding(
+            PROBLEM,
+            "KeyNotEnabled",
+            f"its KMS key {key} is {described['KeyState']}",
+            "nobody can read the secret: 'Access to KMS is not allowed'",
+            f"aws kms {mend} --key-id {key}",
+        )
+    yield Finding(
+        NOTE,
+        "CustomerManagedKey",
+        f"it is encrypted with the KMS key {key}",
+        "a key policy that does not let IAM decide has to name the functions' roles "
+        "(docs/permissions.md#customer-managed-kms-keys); a rotation shows it",
+        f"aws kms get-key-policy --key-id {key} --policy-name default --output text",
+    )
+
+
+CHECKS = (
+    Check("value", "it has the shape that its engine needs", _shape),
+    Check("admin secret", "it needs none, or the stack may read it", _admin),
+    Check("key", "it is encrypted with the key aws/secretsmanager", _key),
+)

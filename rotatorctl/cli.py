@@ -1,0 +1,184 @@
+"""The command line: parse, call the command, print its result."""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+from rich.console import Console
+
+from rotatorctl.aws import AWS_ERRORS, Aws, explained
+from rotatorctl.commands.doctor import doctor as examine
+from rotatorctl.commands.history import history as list_executions
+from rotatorctl.commands.rotate import Pace, chosen
+from rotatorctl.commands.rotate import rotate as rotate_secrets
+from rotatorctl.commands.status import status as list_secrets
+from rotatorctl.deployed import Stack
+from rotatorctl.progress import watched
+from rotatorctl.render import show
+from rotatorctl.result import CommandError, Problem, Result
+
+# Misuse is told before AWS is asked.
+type Find = Callable[[], Stack]
+
+_OPTIONS = (
+    click.option(
+        "--stack",
+        default="secret-rotation",
+        envvar="ROTATORCTL_STACK",
+        show_default=True,
+        metavar="NAME",
+        help="Name of the deployed stack.",
+    ),
+    click.option(
+        "--region",
+        metavar="REGION",
+        envvar="AWS_REGION",
+        help="AWS Region; else AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
+    ),
+    click.option("--profile", metavar="NAME", help="AWS profile; else AWS_PROFILE, or the ordinary credential chain."),
+    click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How the result is printed.",
+    ),
+    click.option("--debug", is_flag=True, help="Show where an error comes from."),
+)
+
+
+def _version() -> str:
+    try:
+        return version("secret-rotation-orchestrator")
+    except PackageNotFoundError:
+        return "in a checkout"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_version(), prog_name="rotatorctl")
+def cli() -> None:
+    """Rotate secrets of AWS Secrets Manager with the secret rotation orchestrator, and look after them.
+
+    Exit codes: 0 fine, 1 not fine, 2 misused. No secret value is ever printed.
+    """
+
+
+def command(function: Callable[..., Result]) -> click.Command:
+    """A command whose function is given a way to find the stack, and returns a result."""
+
+    @functools.wraps(function)
+    def run(*, stack: str, region: str | None, profile: str | None, output: str, debug: bool, **rest: Any) -> None:
+        try:
+            result = function(lambda: Stack.find(Aws(region, profile), stack), **rest)
+        except Exception as error:
+            if debug:
+                raise
+            result = _not_done(str(function.__name__), error)
+        show(result, output)
+        sys.exit(result.exit_code)
+
+    for option in reversed(_OPTIONS):
+        run = option(run)
+    return cli.command()(run)
+
+
+def _not_done(name: str, error: Exception) -> Result:
+    if isinstance(error, (click.ClickException, click.Abort)):
+        raise error
+    if isinstance(error, CommandError):
+        return Result(name, problems=(error.problem,))
+    if isinstance(error, AWS_ERRORS):
+        return Result(name, problems=(explained(error),))
+    defect = Problem(
+        "DefectError", f"{type(error).__name__}: {error}", "repeat it with --debug and report what it shows"
+    )
+    return Result(name, problems=(defect,))
+
+
+def _pairs(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    for key, equals, _value in pairs:
+        if not key or not equals:
+            raise click.BadParameter(f"{key!r} is not KEY=VALUE.")
+    return {key: value for key, _, value in pairs}
+
+
+@command
+@click.argument("secrets", nargs=-1, metavar="[SECRET]...")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    callback=_pairs,
+    metavar="KEY=VALUE",
+    help="Rotate the stack's secrets that have this tag; with several, all of them.",
+)
+@click.option("--at-once", type=click.IntRange(1, 10), default=1, show_default=True, help="So many at once.")
+@click.option(
+    "--stop-after",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Begin no further one after so many failures.",
+)
+@click.option("--no-wait", is_flag=True, help="Return when Secrets Manager has taken the request.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(1),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for an execution to begin.",
+)
+def rotate(find: Find, secrets: Sequence[str], tags: dict[str, str], **pace: Any) -> Result:
+    """Rotate secrets now, and follow each to its outcome.
+
+    SECRET is a name or an ARN. A rotation that is under way is joined. One that failed before is retried, with the same
+    new value. Ctrl-C stops watching, not rotating.
+    """
+    if bool(secrets) == bool(tags):
+        raise click.UsageError("Name the secrets, or choose them by --tag KEY=VALUE.")
+    stack = find()
+    named = list(secrets) or chosen(stack, tags)
+    with watched(Console(stderr=True)) as progress:
+        return rotate_secrets(stack, named, Pace(**pace), progress)
+
+
+@command
+def status(find: Find) -> Result:
+    """All secrets of the stack, the most urgent first.
+
+    Exit code 1 if one of them asks for attention: it needs a person, is overdue, stuck, scheduled for deletion or not
+    rotated any more, or its last rotation failed.
+    """
+    return list_secrets(find())
+
+
+@command
+@click.argument("secret")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many executions.")
+def history(find: Find, secret: str, limit: int) -> Result:
+    """The latest executions of one secret, and what each came to.
+
+    SECRET is a name or an ARN.
+    """
+    return list_executions(find(), secret, limit)
+
+
+@command
+@click.argument("secret")
+def doctor(find: Find, secret: str) -> Result:
+    """What keeps a secret from being rotated, and the command that mends it.
+
+    SECRET is a name or an ARN. Only reads; the value is read to see its shape, and never shown. Exit code 1 if there
+    is a problem, or something could not be read.
+    """
+    return examine(find(), secret)
+
+
+def main() -> None:
+    """The entry point of the installed package."""
+    cli(prog_name="rotatorctl")

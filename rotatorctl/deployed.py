@@ -1,0 +1,131 @@
+"""The deployed stack, found by its outputs, and one secret as Secrets Manager describes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from rotation.model import AWSCURRENT, AWSPENDING
+from rotatorctl.aws import Aws
+from rotatorctl.result import CommandError
+
+_DEPLOY = "deploy it as the README says, or name another one with --stack, and its Region with --region"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What the tool needs to know of a deployed stack."""
+
+    aws: Aws = field(repr=False)
+    name: str
+    function_arn: str
+    machine_arn: str
+    alert_topic_arn: str
+    notice_topic_arn: str
+    console_url: str
+
+    @classmethod
+    def find(cls, aws: Aws, name: str) -> "Stack":
+        """The stack of that name. Raises CommandError if there is none, or if it is not one of this project."""
+        try:
+            description = aws.stacks.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            raise CommandError("StackNotFoundError", f"there is no stack {name!r} in {aws.region}", _DEPLOY) from None
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+        try:
+            return cls(
+                aws=aws,
+                name=name,
+                function_arn=outputs["RotationFunctionArn"],
+                machine_arn=outputs["StateMachineArn"],
+                alert_topic_arn=outputs["AlertTopicArn"],
+                notice_topic_arn=outputs["NoticeTopicArn"],
+                console_url=outputs["StateMachineConsoleUrl"].partition("#")[0],
+            )
+        except KeyError as missing:
+            message = f"the stack {name!r} has no output {missing}, so it is not, or not yet, one that rotates secrets"
+            raise CommandError("StackNotFoundError", message, _DEPLOY) from None
+
+    def execution_arn(self, name: str) -> str:
+        return self.machine_arn.replace(":stateMachine:", ":execution:") + ":" + name
+
+    def execution_url(self, arn: str) -> str:
+        return f"{self.console_url}#/v2/executions/details/{arn}"
+
+
+@dataclass(frozen=True)
+class Described:
+    """A secret without its value: an answer of DescribeSecret, or an entry of ListSecrets."""
+
+    answer: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, aws: Aws, secret_id: str) -> "Described":
+        """Raises CommandError if there is no such secret."""
+        try:
+            return cls(dict(aws.secrets.describe_secret(SecretId=secret_id)))
+        except aws.secrets.exceptions.ResourceNotFoundException:
+            raise CommandError(
+                "SecretNotFoundError",
+                f"there is no secret {secret_id!r} in {aws.region}",
+                "check the name, --region and --profile; `rotatorctl status` lists the secrets of the stack",
+            ) from None
+
+    @property
+    def arn(self) -> str:
+        return str(self.answer["ARN"])
+
+    @property
+    def name(self) -> str:
+        return str(self.answer["Name"])
+
+    @property
+    def stages(self) -> Mapping[str, list[str]]:
+        stages: Mapping[str, list[str]] = (
+            self.answer.get("VersionIdsToStages") or self.answer.get("SecretVersionsToStages") or {}
+        )
+        return stages
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {tag["Key"]: tag["Value"] for tag in self.answer.get("Tags", [])}
+
+    @property
+    def function_arn(self) -> str:
+        return str(self.answer.get("RotationLambdaARN", ""))
+
+    @property
+    def rotation_enabled(self) -> bool:
+        return bool(self.answer.get("RotationEnabled"))
+
+    @property
+    def deleted(self) -> bool:
+        return "DeletedDate" in self.answer
+
+    @property
+    def current(self) -> str:
+        return next((version for version, stages in self.stages.items() if AWSCURRENT in stages), "")
+
+    @property
+    def pending(self) -> str:
+        """The version that a rotation is to make current, or one that did not end has left behind."""
+        return next((v for v, stages in self.stages.items() if AWSPENDING in stages and AWSCURRENT not in stages), "")
+
+    @property
+    def as_listed(self) -> Mapping[str, Any]:
+        """With the key for the versions that ListSecrets has."""
+        return {**self.answer, "SecretVersionsToStages": self.stages}
+
+
+def secrets_of(stack: Stack) -> list[Described]:
+    """All secrets that name the stack's function, those that are scheduled for deletion too.
+
+    ListSecrets may show what was five minutes ago, and cannot be asked for a function:
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+    """
+    pages = stack.aws.secrets.get_paginator("list_secrets").paginate(IncludePlannedDeletion=True)
+    listed = [Described(dict(entry)) for page in pages for entry in page["SecretList"]]
+    return [secret for secret in listed if secret.function_arn == stack.function_arn]

@@ -1,0 +1,24 @@
+"""Live progress on standard error, which leaves standard output to the result."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+from rotatorctl.following import Progress
+
+
+@contextmanager
+def watched(console: Console) -> Iterator[Progress]:
+    """A line for each state of each secret; on a terminal also a sign that something still goes on."""
+    began = time.monotonic()
+
+    def entered(secret: str, state: str) -> None:
+        line = f"{time.monotonic() - began:6.1f} s  {secret}  {state}"
+        # A Text, because rich makes a sign of ":secret:" in a plain one.
+        console.print(Text(line, "yellow" if ":" in state else ""), soft_wrap=True)
+
+    with console.status("rotating; Ctrl-C stops watching, not rotating"):
+        yield entered

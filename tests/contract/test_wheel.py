@@ -1,0 +1,78 @@
+"""What `pipx install .` installs: everything that the tool imports, and nothing that needs a checkout."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's content. It is built from a copy, because building writes beside the sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, folder)
+    for package in ("rotatorctl", "functions"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-build-isolation", "--no-deps"]
+    subprocess.run([*pip, "--wheel-dir", "made", "."], cwd=folder, check=True)
+    (wheel,) = (folder / "made").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(folder / "installed")
+    return folder / "installed"
+
+
+def run(installed: Path, *arguments: str) -> str:
+    command, environment = [sys.executable, *arguments], {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(command, cwd=installed.parent, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def imported(installed: Path, *modules: str) -> set[str]:
+    """The packages that these modules bring with them, beside the standard library."""
+    listing = f"import sys, {', '.join(modules)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(run(installed, "-c", listing).split()) - sys.stdlib_module_names
+
+
+def test_it_runs_without_a_checkout(installed: Path) -> None:
+    (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
+
+    assert "rotatorctl = rotatorctl.cli:main" in entry_points.read_text()
+    assert "Usage: rotatorctl [OPTIONS] COMMAND" in run(installed, "-m", "rotatorctl", "--help")
+
+
+def test_it_imports_only_what_it_declares_to_need(installed: Path) -> None:
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    declared = re.findall(r"(?m)^Requires-Dist: ([\w.-]+)", metadata.read_text())
+
+    assert sorted(declared) == ["boto3", "click", "rich"]
+    assert imported(installed, "rotatorctl.cli") - imported(installed, *declared) == {
+        "rotatorctl",
+        "rotation",
+    }
+
+
+def test_the_offline_stack_stays_in_the_checkout(installed: Path) -> None:
+    assert not (installed / "rotatorctl" / "local").exists()
+
+
+def test_every_package_of_the_tool_is_in_it(installed: Path) -> None:
+    ours = {path.parent.relative_to(ROOT) for path in (ROOT / "rotatorctl").rglob("__init__.py")}
+    packed = {path.parent.relative_to(installed) for path in (installed / "rotatorctl").rglob("__init__.py")}
+
+    assert packed == ours - {Path("rotatorctl/local")}
+
+
+def test_a_shell_completes_its_commands(installed: Path) -> None:
+    words = {"_ROTATORCTL_COMPLETE": "bash_complete", "COMP_WORDS": "rotatorctl ", "COMP_CWORD": "1"}
+    main = [sys.executable, "-c", "from rotatorctl.cli import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": str(installed), **words}
+    done = subprocess.run(main, env=environment, check=True, capture_output=True, text=True)
+
+    assert {"plain,rotate", "plain,status", "plain,history", "plain,doctor"} <= set(done.stdout.split())

@@ -1,0 +1,371 @@
+"""rotatorctl as a person runs it, in a process of its own, against the deployed stack with a real PostgreSQL."""
+
+import json
+import os
+import secrets as randomness
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Deployed, DeployedSecret, until
+
+pytestmark = pytest.mark.xdist_group("offline stack")
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)["data"]
+
+    @property
+    def codes(self) -> list[str]:
+        return [problem["code"] for problem in json.loads(self.out)["problems"]]
+
+
+def started(deployed: Deployed, *arguments: str) -> "subprocess.Popen[str]":
+    environment = {**deployed.stack.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'functions'}"}
+    command = [sys.executable, "-m", "rotatorctl", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, cwd="/", text=True, stdout=pipe, stderr=pipe)
+
+
+def ended(process: "subprocess.Popen[str]") -> Ran:
+    out, err = process.communicate(timeout=120)
+    return Ran(process.returncode, out, err)
+
+
+def rotatorctl(deployed: Deployed, *arguments: str) -> Ran:
+    return ended(started(deployed, *arguments))
+
+
+@contextmanager
+def throttled(deployed: Deployed, function: str) -> Iterator[None]:
+    """A function gets no concurrency."""
+    client, name = deployed.stack.client("lambda"), deployed.function(function)
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    try:
+        yield
+    finally:
+        client.delete_function_concurrency(FunctionName=name)
+
+
+@contextmanager
+def locked(secret: DeployedSecret) -> Iterator[None]:
+    """SetSecret waits for a lock in the database as long as this lasts; it has begun to wait when `reached` returns."""
+    with secret.deployed.server.admin() as admin:
+        admin.run("BEGIN")
+        admin.run("LOCK TABLE pg_authid IN SHARE MODE")
+        yield
+        admin.run("COMMIT")
+
+
+def waits_for_the_lock(secret: DeployedSecret) -> None:
+    with secret.deployed.server.admin() as watcher:
+        until(lambda: watcher.run("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+
+
+def attach(secret: DeployedSecret) -> None:
+    """Turn rotation on without rotating, as the README says."""
+    stack = secret.deployed.stack
+    stack.secrets.rotate_secret(
+        SecretId=secret.arn,
+        RotationLambdaARN=stack.outputs["RotationFunctionArn"],
+        RotationRules={"AutomaticallyAfterDays": 30},
+        RotateImmediately=False,
+    )
+    assert secret.outcome() == "TestRotationSucceeded"
+
+
+@pytest.fixture
+def attached(secret: DeployedSecret) -> DeployedSecret:
+    attach(secret)
+    return secret
+
+
+def name(secret: DeployedSecret) -> str:
+    return f"it/{secret.user}"
+
+
+def test_rotate_shows_each_state_and_ends_with_the_outcome_in_one_line(attached: DeployedSecret) -> None:
+    ran = rotatorctl(attached.deployed, "rotate", name(attached))
+
+    assert ran.code == 0
+    assert attached.logs_in(attached.password())
+    assert not attached.logs_in(attached.old)
+    assert [line.rpartition("  ")[2] for line in ran.err.splitlines()][:6] == [
+        "Begin",
+        "SelectMode",
+        "CreateSecret",
+        "SetSecret",
+        "TestSecret",
+        "FinishSecret",
+    ]
+    (line,) = ran.out.splitlines()
+    assert line.startswith(f"{name(attached)}: rotated (")
+    assert attached.password() not in ran.out + ran.err
+    assert attached.old not in ran.out + ran.err
+
+
+def test_a_failed_rotation_is_not_fine_and_rotate_retries_it_with_the_same_value(attached: DeployedSecret) -> None:
+    deployed = attached.deployed
+    with throttled(deployed, "FinishSecretFunction"):
+        failed = rotatorctl(deployed, "rotate", name(attached), "--output", "json")
+    pending = attached.password("AWSPENDING")
+
+    retried = rotatorctl(deployed, "rotate", attached.arn, "--output", "json")
+
+    (first,), (second,) = failed.data["secrets"], retried.data["secrets"]
+    assert (failed.code, failed.codes) == (1, ["RotationFailedError"])
+    assert (first["outcome"], first["step"], first["workingCredential"]) == (
+        "rolled back",
+        "FinishSecret",
+        "AWSCURRENT",
+    )
+    assert (retried.code, retried.codes) == (0, [])
+    assert (second["outcome"], second["how"], second["attempt"]) == ("rotated", "retried", 2)
+    assert second["versionId"] == first["versionId"]
+    assert attached.password() == pending
+    assert attached.logs_in(pending)
+
+
+def test_a_rotation_under_way_is_joined(attached: DeployedSecret) -> None:
+    with locked(attached):
+        first = rotatorctl(attached.deployed, "rotate", name(attached), "--no-wait", "--output", "json")
+        waits_for_the_lock(attached)
+        joining = started(attached.deployed, "rotate", name(attached), "--output", "json")
+        assert joining.stderr
+        until(lambda: "SetSecret" in joining.stderr.readline())
+    second = ended(joining)
+
+    assert (first.code, first.data["secrets"][0]["outcome"]) == (0, "started")
+    assert (second.data["secrets"][0]["how"], second.data["secrets"][0]["outcome"]) == ("joined", "rotated")
+    assert len([each for each in attached.executions() if not each["name"].startswith("test-")]) == 1
+
+
+def test_ctrl_c_says_what_goes_on_and_begins_nothing_more(attached: DeployedSecret) -> None:
+    other = attached.deployed.secret()
+    with locked(attached):
+        process = started(attached.deployed, "rotate", name(attached), name(other), "--output", "json")
+        assert process.stderr
+        until(lambda: "SetSecret" in process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        ran = ended(process)
+
+    assert (ran.code, ran.codes) == (1, ["StillRunningError", "NotAllRotatedError"])
+    assert ran.data["secrets"][0]["outcome"] == "running"
+    assert ran.data["notBegun"] == [name(other)]
+    assert "Traceback" not in ran.err
+    assert attached.outcome() == "RotationSucceeded"
+    assert attached.logs_in(attached.password())
+
+
+def test_a_stopped_execution_is_followed_to_the_end_of_its_rollback(attached: DeployedSecret) -> None:
+    with locked(attached):
+        process = started(attached.deployed, "rotate", name(attached), "--output", "json")
+        waits_for_the_lock(attached)
+        (running,) = [each for each in attached.executions() if each["status"] == "RUNNING"]
+        attached.deployed.stack.client("stepfunctions").stop_execution(executionArn=running["executionArn"])
+    ran = ended(process)
+
+    (rotated,) = ran.data["secrets"]
+    assert (ran.code, rotated["outcome"], rotated["error"]) == (1, "rolled back", "Execution.ABORTED")
+    assert rotated["executionArn"].endswith("-rollback")
+    assert attached.logs_in(attached.old)
+
+
+def test_a_rotation_that_never_reaches_the_machine_is_told_after_a_while(attached: DeployedSecret) -> None:
+    with throttled(attached.deployed, "RotateFunction"):
+        ran = rotatorctl(attached.deployed, "rotate", name(attached), "--patience", "2")
+
+    assert ran.code == 1
+    assert "NotStartedError" in ran.err
+    assert f"rotatorctl doctor {name(attached)}" in ran.err
+
+
+def test_a_secret_that_is_not_under_rotation_is_refused_with_the_command_that_turns_it_on(
+    secret: DeployedSecret,
+) -> None:
+    ran = rotatorctl(secret.deployed, "rotate", name(secret))
+
+    assert ran.code == 1
+    assert "NotUnderRotationError" in ran.err
+    assert f"aws secretsmanager rotate-secret --secret-id {secret.arn} --rotation-lambda-arn" in ran.err
+    assert secret.executions() == []
+
+
+def test_many_are_rotated_by_a_tag_until_one_fails(deployed: Deployed) -> None:
+    team = randomness.token_hex(4)
+    members = sorted((deployed.secret() for _ in range(3)), key=name)
+    for member in members:
+        attach(member)
+        deployed.stack.secrets.tag_resource(SecretId=member.arn, Tags=[{"Key": "team", "Value": team}])
+    with deployed.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{members[1].user}\" PASSWORD 'changed-by-hand'")
+
+    ran = rotatorctl(deployed, "rotate", "--tag", f"team={team}", "--output", "json")
+
+    assert (ran.code, ran.codes) == (1, ["RollbackFailedError", "NotAllRotatedError"])
+    assert ran.data["summary"] == {"rotated": 1, "needs a person": 1, "not begun": 1}
+    assert ran.data["notBegun"] == [name(members[2])]
+    assert members[2].logs_in(members[2].old)
+    assert not members[0].logs_in(members[0].old)
+
+
+def test_a_tag_that_nobody_has_is_no_success(deployed: Deployed) -> None:
+    ran = rotatorctl(deployed, "rotate", "--tag", "team=nobody", "--output", "json")
+
+    assert (ran.code, ran.codes) == (1, ["NoSecretError"])
+
+
+def test_an_unknown_secret_and_an_unknown_stack_are_sentences_with_a_next_step(deployed: Deployed) -> None:
+    for arguments, code in ((["nobody"], "SecretNotFoundError"), (["x", "--stack", "nothing"], "StackNotFoundError")):
+        ran = rotatorctl(deployed, "rotate", *arguments)
+
+        assert ran.code == 1
+        assert code in ran.err
+        assert "Next: " in ran.err
+        assert "Traceback" not in ran.err
+
+
+def of_one(ran: Ran, secret: DeployedSecret) -> Any:
+    """The entry of this secret; other tests' secrets are listed too."""
+    (found,) = [each for each in ran.data["secrets"] if each["secretArn"] == secret.arn]
+    return found
+
+
+def test_status_shows_a_rotated_secret_and_puts_one_that_needs_a_person_first(attached: DeployedSecret) -> None:
+    deployed, broken = attached.deployed, attached.deployed.secret()
+    attach(broken)
+    assert rotatorctl(deployed, "rotate", name(attached)).code == 0
+    with deployed.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{broken.user}\" PASSWORD 'changed-by-hand'")
+    assert rotatorctl(deployed, "rotate", name(broken)).code == 1
+
+    ran, shown = rotatorctl(deployed, "status", "--output", "json"), rotatorctl(deployed, "status")
+
+    good, bad = of_one(ran, attached), of_one(ran, broken)
+    assert ran.code == shown.code == 1
+    assert (good["state"], good["engine"], good["strategy"], good["ageDays"]) == ("fine", "postgres", "single user", 0)
+    assert (good["schedule"], good["lastOutcome"], good["pendingVersionId"]) == ("every 30 days", "rotated", None)
+    assert (bad["state"], bad["lastOutcome"]) == ("needs a person", "needs a person")
+    assert bad["pendingVersionId"]
+    assert ran.data["secrets"].index(bad) < ran.data["secrets"].index(good)
+    assert any(line.startswith(f"{name(attached)}  ") and "rotated" in line for line in shown.out.splitlines())
+
+
+def test_status_has_secrets_that_are_to_be_deleted(attached: DeployedSecret) -> None:
+    attached.deployed.stack.secrets.delete_secret(SecretId=attached.arn)
+
+    found = of_one(rotatorctl(attached.deployed, "status", "--output", "json"), attached)
+
+    attached.deployed.stack.secrets.restore_secret(SecretId=attached.arn)
+    assert found["state"] == "scheduled for deletion"
+    assert found["deletionDate"]
+
+
+def test_history_has_every_execution_of_the_secret_and_of_no_other(attached: DeployedSecret) -> None:
+    with throttled(attached.deployed, "FinishSecretFunction"):
+        rotatorctl(attached.deployed, "rotate", name(attached))
+    rotatorctl(attached.deployed, "rotate", name(attached))
+
+    ran = rotatorctl(attached.deployed, "history", attached.arn, "--output", "json")
+    latest = rotatorctl(attached.deployed, "history", name(attached), "--limit", "1")
+
+    assert ran.code == 0
+    assert [(each["kind"], each["attempt"], each["outcome"]) for each in ran.data["executions"]] == [
+        ("rotation", 2, "rotated"),
+        ("rotation", 1, "rolled back"),
+        ("log-in test", 1, "logged in"),
+    ]
+    failed = ran.data["executions"][1]
+    assert (failed["step"], failed["error"]) == ("FinishSecret", "Lambda.TooManyRequestsException")
+    assert failed["executionUrl"].endswith(f"#/v2/executions/details/{failed['executionArn']}")
+    _header, row = latest.out.splitlines()
+    assert row.rstrip().endswith(ran.data["executions"][0]["executionUrl"])
+
+
+def test_history_of_a_secret_without_executions_says_so(secret: DeployedSecret) -> None:
+    ran = rotatorctl(secret.deployed, "history", name(secret))
+
+    assert (ran.code, ran.out) == (
+        0,
+        f"{name(secret)}: no execution in the last 90 days; Step Functions keeps them no longer\n",
+    )
+
+
+def findings(ran: Ran) -> dict[str, list[str]]:
+    """Codes by level."""
+    found: dict[str, list[str]] = {}
+    for each in ran.data["findings"]:
+        found.setdefault(each["level"], []).append(each["code"])
+    return found
+
+
+def test_doctor_before_the_first_rotation_says_what_it_cannot_know_yet(secret: DeployedSecret) -> None:
+    ran = rotatorctl(secret.deployed, "doctor", name(secret), "--output", "json")
+
+    found = findings(ran)
+    assert ran.code == 0
+    assert "problem" not in found and "could not be read" not in found
+    assert "NotUnderRotation" in found["not checked yet"]
+    waiting = {each["check"]: each for each in ran.data["findings"] if each["code"] == "NotCheckedYet"}
+    assert waiting.keys() == {"schedule", "last rotation", "log-in"}
+    assert waiting["log-in"]["command"].startswith(f"aws secretsmanager rotate-secret --secret-id {secret.arn}")
+    assert secret.old not in ran.out
+
+
+def test_doctor_tells_a_log_in_from_the_functions_and_reads_nothing_but(attached: DeployedSecret) -> None:
+    before = attached.deployed.stack.secrets.describe_secret(SecretId=attached.arn)
+
+    ran = rotatorctl(attached.deployed, "doctor", name(attached))
+
+    assert ran.code == 0
+    assert "AWSCURRENT logged in from the functions on" in ran.out
+    after = attached.deployed.stack.secrets.describe_secret(SecretId=attached.arn)
+    assert before["LastChangedDate"] == after["LastChangedDate"]
+    assert len(attached.executions()) == 1
+
+
+def test_doctor_finds_what_a_failed_rotation_left_and_what_made_it_fail(attached: DeployedSecret) -> None:
+    with throttled(attached.deployed, "FinishSecretFunction"):
+        rotatorctl(attached.deployed, "rotate", name(attached))
+        ran = rotatorctl(attached.deployed, "doctor", name(attached), "--output", "json")
+    mended = rotatorctl(attached.deployed, "doctor", name(attached), "--output", "json")
+
+    assert ran.code == mended.code == 1
+    assert sorted(findings(ran)["problem"]) == ["ConcurrencyTooLow", "LastRotationFailed"]
+    assert findings(ran)["warning"] == ["PendingStuck"]
+    assert findings(mended)["problem"] == ["LastRotationFailed"]
+
+
+def test_after_three_attempts_rotate_says_how_to_start_afresh_and_that_works(attached: DeployedSecret) -> None:
+    with throttled(attached.deployed, "FinishSecretFunction"):
+        for _ in range(3):
+            rotatorctl(attached.deployed, "rotate", name(attached))
+    refused = rotatorctl(attached.deployed, "rotate", name(attached), "--output", "json")
+    found = rotatorctl(attached.deployed, "doctor", name(attached), "--output", "json")
+    (pending,) = [each for each in found.data["findings"] if each["check"] == "pending"]
+    words = pending["command"].partition(" && ")[0].split()
+    attached.deployed.stack.secrets.update_secret_version_stage(
+        SecretId=words[words.index("--secret-id") + 1],
+        VersionStage=words[words.index("--version-stage") + 1],
+        RemoveFromVersionId=words[words.index("--remove-from-version-id") + 1],
+    )
+
+    assert refused.codes == ["AttemptsUsedUpError"]
+    assert pending["code"] == "AttemptsUsedUp"
+    assert rotatorctl(attached.deployed, "rotate", name(attached)).code == 0

@@ -1,0 +1,314 @@
+"""What `rotatorctl doctor` makes of what it reads, case by case; deployed, tests/integration/test_cli.py."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from rotation.executions import Execution
+from rotatorctl.aws import Aws
+from rotatorctl.checks import evidence, secret, stack, value
+from rotatorctl.checks.base import FINE, UNREAD, Check, Examined, Finding
+from rotatorctl.deployed import Described, Stack
+from rotatorctl.executions import ROTATION, Name, Run
+
+REGION, ACCOUNT = "eu-central-1", "123456789012"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:secret-rotation-rotate"
+ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:app-a1B2c3"
+NOW = datetime.now(UTC)
+PASSWORD = "Zk3-vQ9_xT7.bN2"
+GOOD: dict[str, Any] = {
+    "ARN": ARN,
+    "Name": "app",
+    "CreatedDate": NOW - timedelta(days=100),
+    "LastRotatedDate": NOW - timedelta(days=3),
+    "NextRotationDate": NOW + timedelta(days=27),
+    "RotationEnabled": True,
+    "RotationLambdaARN": FUNCTION,
+    "RotationRules": {"AutomaticallyAfterDays": 30},
+    "VersionIdsToStages": {"one": ["AWSCURRENT"], "zero": ["AWSPREVIOUS"]},
+}
+TURN_ON = f"aws secretsmanager rotate-secret --secret-id {ARN} --rotation-lambda-arn {FUNCTION}"
+
+
+@dataclass
+class World:
+    examined: Examined
+
+    def of(self, checks: tuple[Check, ...]) -> dict[str, Finding]:
+        """Findings by their code, without those that are fine."""
+        found = [finding for check in checks for finding in check.findings(self.examined)]
+        return {finding.code: finding for finding in found if finding.level != FINE}
+
+
+def world(**changes: Any) -> World:
+    aws = Aws(REGION)
+    deployed = Stack(aws, "secret-rotation", FUNCTION, "arn:machine", "arn:alerts", "arn:notices", "https://console")
+    described = {key: each for key, each in (GOOD | changes).items() if each is not None}
+    return World(Examined(deployed, Described(described)))
+
+
+@pytest.fixture(autouse=True)
+def no_credentials_of_yours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+
+def test_a_secret_in_good_order_has_no_finding() -> None:
+    assert world().of(secret.CHECKS) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "command"),
+    [
+        ({"DeletedDate": NOW}, "ScheduledForDeletion", f"aws secretsmanager restore-secret --secret-id {ARN}"),
+        ({"OwningService": "rds"}, "ManagedByService", f"aws secretsmanager describe-secret --secret-id {ARN}"),
+        (
+            {"Tags": [{"Key": "aws:cloudformation:stack-name", "Value": "shop"}]},
+            "MadeByCloudFormation",
+            "aws cloudformation get-template --stack-name shop",
+        ),
+        ({"PrimaryRegion": "eu-west-1"}, "ReplicaSecret", "rotatorctl doctor app --region eu-west-1"),
+        (
+            {"ReplicationStatus": [{"Region": "eu-west-1", "Status": "Failed", "StatusMessage": "name is taken"}]},
+            "ReplicaFailed",
+            f"aws secretsmanager remove-regions-from-replication --secret-id {ARN} --remove-replica-regions eu-west-1 "
+            f"&& aws secretsmanager replicate-secret-to-regions --secret-id {ARN} --add-replica-regions "
+            "Region=eu-west-1",
+        ),
+        (
+            {"VersionIdsToStages": None},
+            "NoCurrentVersion",
+            f"aws secretsmanager put-secret-value --secret-id {ARN} --secret-string file://value.json",
+        ),
+        (
+            {"VersionIdsToStages": {"one": ["AWSCURRENT", "RELEASE-7"]}},
+            "CustomLabel",
+            f"aws secretsmanager list-secret-version-ids --secret-id {ARN} --include-deprecated",
+        ),
+        ({"NextRotationDate": NOW - timedelta(days=5)}, "Overdue", "rotatorctl rotate app"),
+        (
+            {"RotationRules": None},
+            "NoSchedule",
+            f"aws secretsmanager rotate-secret --secret-id {ARN} --rotation-rules AutomaticallyAfterDays=30 "
+            "--no-rotate-immediately",
+        ),
+    ],
+)
+def test_each_thing_that_is_wrong_with_a_secret_has_a_finding_and_its_command(
+    changes: dict[str, Any], code: str, command: str
+) -> None:
+    found = world(**changes).of(secret.CHECKS)
+
+    assert found.keys() == {code}
+    assert found[code].command == command
+    assert found[code].why
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"RotationEnabled": None, "RotationLambdaARN": None}, "NotUnderRotation"),
+        ({"RotationLambdaARN": FUNCTION + "-of-another"}, "AnotherFunction"),
+        ({"RotationEnabled": False}, "RotationTurnedOff"),
+    ],
+)
+def test_a_secret_that_the_stack_does_not_rotate_gets_the_command_that_turns_it_on(
+    changes: dict[str, Any], code: str
+) -> None:
+    assert world(**changes).of(secret.CHECKS)[code].command.startswith(TURN_ON)
+
+
+def with_value(made: World, text: str) -> World:
+    stubber = Stubber(made.examined.stack.aws.secrets)
+    stubber.add_response("get_secret_value", {"SecretString": text})
+    stubber.activate()
+    return made
+
+
+def test_the_value_is_judged_by_the_functions_own_rules_and_not_shown() -> None:
+    fields = {"engine": "postgres", "host": "db.example", "username": "app", "password": PASSWORD, "ssl": False}
+    found = with_value(world(), json.dumps(fields)).of(value.CHECKS[:2])
+
+    assert found.keys() == {"Engine", "PlainConnection"}
+    assert found["Engine"].what == "engine postgres, single user, user 'app' at db.example:5432"
+
+
+@pytest.mark.parametrize("text", ["no JSON", json.dumps({"engine": "postgres", "host": "db.example", "password": "x"})])
+def test_a_value_that_cannot_drive_a_rotation_is_a_problem(text: str) -> None:
+    found = with_value(world(), text).of(value.CHECKS[:1])
+
+    assert found.keys() == {"InvalidSecret"}
+    assert "no JSON" not in found["InvalidSecret"].what
+
+
+def test_nothing_is_fine_about_a_value_that_cannot_be_read() -> None:
+    unread, deleted = world(), world(DeletedDate=NOW)
+    with Stubber(unread.examined.stack.aws.secrets) as stubber:
+        stubber.add_client_error("get_secret_value", "AccessDeniedException", "Access to KMS is not allowed")
+        (found,) = value.CHECKS[0].findings(unread.examined)
+
+    assert (found.level, found.code) == (UNREAD, "NotRead")
+    assert "Access to KMS is not allowed" in found.what
+    assert [finding.code for finding in value.CHECKS[0].findings(deleted.examined)] == ["NotCheckedYet"]
+
+
+def admin_secret(tags: list[dict[str, str]], **more: Any) -> World:
+    """A secret whose admin secret is described so."""
+    arn = ARN.replace("app-", "admin-")
+    fields = {"engine": "postgres", "host": "db.example", "username": "app", "password": PASSWORD, "masterarn": arn}
+    made = world()
+    stubber = Stubber(made.examined.stack.aws.secrets)
+    stubber.add_response("get_secret_value", {"SecretString": json.dumps(fields)})
+    stubber.add_response("describe_secret", {"ARN": arn, "Name": "admin", "Tags": tags, **more}, {"SecretId": arn})
+    stubber.activate()
+    return made
+
+
+def test_an_admin_secret_has_to_carry_the_tag_and_to_stay() -> None:
+    tag = [{"Key": "rotation:admin", "Value": "secret-rotation"}]
+
+    assert admin_secret(tag).of(value.CHECKS[1:2]) == {}
+    assert admin_secret([]).of(value.CHECKS[1:2]).keys() == {"AdminTagMissing"}
+    assert admin_secret(tag, DeletedDate=NOW).of(value.CHECKS[1:2]).keys() == {"AdminSecretScheduledForDeletion"}
+
+
+@pytest.mark.parametrize(
+    ("state", "codes"),
+    [
+        ("Enabled", {"CustomerManagedKey"}),
+        ("Disabled", {"CustomerManagedKey", "KeyNotEnabled"}),
+        ("PendingDeletion", {"CustomerManagedKey", "KeyNotEnabled"}),
+    ],
+)
+def test_a_key_of_ones_own_has_to_be_enabled(state: str, codes: set[str]) -> None:
+    made = world(KmsKeyId="alias/mine")
+    with Stubber(made.examined.stack.aws.keys) as stubber:
+        stubber.add_response("describe_key", {"KeyMetadata": {"KeyId": "mine", "KeyState": state}})
+
+        assert made.of(value.CHECKS[2:]).keys() == codes
+
+
+ALLOWS = {
+    "Effect": "Allow",
+    "Action": "lambda:InvokeFunction",
+    "Principal": {"Service": "secretsmanager.amazonaws.com"},
+    "Condition": {"StringEquals": {"AWS:SourceAccount": ACCOUNT}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({}, False),
+        ({"Condition": {}}, False),
+        ({"Condition": {"ArnLike": {"AWS:SourceArn": ARN}}}, False),
+        ({"Condition": {"ArnLike": {"AWS:SourceArn": ARN + "x"}}}, True),
+        ({"Condition": {"StringEquals": {"AWS:SourceAccount": "999999999999"}}}, True),
+        ({"Principal": {"Service": "events.amazonaws.com"}}, True),
+        ({"Effect": "Deny"}, True),
+    ],
+)
+def test_secrets_manager_has_to_be_let_in_for_this_secret(change: dict[str, Any], missing: bool) -> None:
+    made = world()
+    with Stubber(made.examined.stack.aws.functions) as stubber:
+        stubber.add_response("get_policy", {"Policy": json.dumps({"Statement": [ALLOWS | change]})})
+
+        assert ("InvokePermissionMissing" in made.of(stack.CHECKS[1:2])) == missing
+
+
+def test_a_function_without_any_policy_lets_nobody_in() -> None:
+    made = world()
+    with Stubber(made.examined.stack.aws.functions) as stubber:
+        stubber.add_client_error("get_policy", "ResourceNotFoundException")
+
+        assert made.of(stack.CHECKS[1:2]).keys() == {"InvokePermissionMissing"}
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "waiting", "codes"),
+    [
+        (1, 0, set()),
+        (1, 1, {"SubscriptionNotConfirmed"}),
+        (0, 1, {"SubscriptionNotConfirmed", "NobodyIsTold"}),
+        (0, 0, {"NobodyIsTold"}),
+    ],
+)
+def test_somebody_has_to_have_confirmed(confirmed: int, waiting: int, codes: set[str]) -> None:
+    made, arns = world(), ["arn:aws:sns:subscription"] * confirmed + ["PendingConfirmation"] * waiting
+    listed = [{"SubscriptionArn": arn, "Endpoint": "team@example.com", "Protocol": "email"} for arn in arns]
+    with Stubber(made.examined.stack.aws.topics) as stubber:
+        for _ in ("alerts", "notices"):
+            stubber.add_response("list_subscriptions_by_topic", {"Subscriptions": listed})
+
+        assert made.of(stack.CHECKS[3:4]).keys() == codes
+
+
+@pytest.mark.parametrize(
+    ("reserved", "is_rotate", "level"),
+    [(None, True, None), (10, True, None), (9, True, "warning"), (1, False, None), (0, False, "problem")],
+)
+def test_reserved_concurrency_may_not_be_too_low(reserved: int | None, is_rotate: bool, level: str | None) -> None:
+    levels = [finding.level for finding in stack._concurrency("function", reserved, is_rotate)]
+
+    assert levels == ([level] if level else [])
+
+
+@pytest.mark.parametrize(
+    ("function", "code"),
+    [
+        ({"State": "Active", "LastUpdateStatus": "Successful"}, None),
+        ({"State": "Inactive"}, "FunctionInactive"),
+        ({"State": "Pending", "StateReason": "creating"}, "FunctionNotReady"),
+        ({"State": "Active", "LastUpdateStatus": "Failed"}, "FunctionNotReady"),
+    ],
+)
+def test_a_function_has_to_be_ready(function: dict[str, str], code: str | None) -> None:
+    assert [finding.code for finding in stack._state("function", function)] == ([code] if code else [])
+
+
+def ended(status: str, **report: Any) -> Run:
+    cause = json.dumps(report | {"Step": "SetSecret", "Error": "UnavailableError", "Reason": "no"}) if report else ""
+    execution = Execution("arn", "name", status, {}, "RotationFailedError" if report else "", cause)
+    return Run(execution, Name(ROTATION, "two", 2), NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "begins"),
+    [
+        (None, "PendingWithoutExecution", "rotatorctl rotate app"),
+        (ended("RUNNING"), "RotationRuns", "rotatorctl rotate app"),
+        (ended("FAILED", Outcome="rolled back", RolledBack=1), "PendingStuck", "rotatorctl rotate app"),
+        (ended("FAILED", Outcome="untouched", RolledBack=0), "PendingStuck", "rotatorctl rotate app"),
+        (
+            ended("FAILED", Outcome="rolled back", RolledBack=3),
+            "AttemptsUsedUp",
+            f"aws secretsmanager update-secret-version-stage --secret-id {ARN} --version-stage AWSPENDING "
+            "--remove-from-version-id two && rotatorctl rotate app",
+        ),
+        (ended("FAILED", Outcome="needs a person", RolledBack=0), "PendingMayBeLive", "rotatorctl history app"),
+        (ended("ABORTED"), "PendingMayBeLive", "rotatorctl history app"),
+    ],
+)
+def test_a_pending_label_is_to_be_taken_off_only_where_awscurrent_was_proven(
+    run: Run | None, code: str, begins: str
+) -> None:
+    made = world(VersionIdsToStages={"one": ["AWSCURRENT"], "two": ["AWSPENDING"]})
+
+    finding = evidence._stuck(made.examined, "AWSPENDING is on version two", run)
+
+    assert (finding.code, finding.command) == (code, begins)
+
+
+def test_what_aws_refuses_in_the_middle_of_a_check_leaves_what_was_found_before() -> None:
+    def look(_: Examined) -> Any:
+        yield Finding("problem", "Found", "something")
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetPolicy")
+
+    findings = Check("some", "all is well", look).findings(world().examined)
+
+    assert [finding.level for finding in findings] == ["problem", "could not be read"]

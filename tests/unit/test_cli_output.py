@@ -1,0 +1,154 @@
+"""How rotatorctl prints, complains and exits."""
+
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+from botocore import exceptions
+from click.testing import CliRunner
+from rich.console import Console
+
+from rotation.redaction import conceal
+from rotatorctl import cli
+from rotatorctl.aws import AwsError, explained
+from rotatorctl.deployed import Stack
+from rotatorctl.progress import watched
+from rotatorctl.render import show
+from rotatorctl.result import Problem, Result, Table
+
+PASSWORD = "Zk3-vQ9_xT7.bN2"
+
+
+def test_json_is_one_envelope_with_problems_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    made = Result("history", {"at": datetime(2026, 3, 1, tzinfo=UTC)}, ("shown",), (Problem("A", "b", "c", "d"),))
+
+    show(made, "json")
+
+    assert json.loads(capsys.readouterr().out) == {
+        "version": 1,
+        "command": "history",
+        "exitCode": 1,
+        "data": {"at": "2026-03-01T00:00:00+00:00"},
+        "problems": [{"code": "A", "message": "b", "nextStep": "c", "secret": "d"}],
+    }
+
+
+def test_text_keeps_the_result_apart_from_the_problems(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(("secret", "execution"), (("a[b]", "https://console.example/" + "x" * 300),))
+
+    show(Result("status", shown=("arn:1:secret:[x]", table), problems=(Problem("A", "b", "c", "d"),)), "text")
+
+    captured = capsys.readouterr()
+    lines = [line.rstrip() for line in captured.out.splitlines()]
+    assert [lines[0], lines[2]] == ["arn:1:secret:[x]", "a[b]    https://console.example/" + "x" * 300]
+    assert captured.err == "A: d: b\nNext: c\n"
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_value_that_was_read_is_never_printed(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    conceal(PASSWORD)
+    table = Table(("a",), ((PASSWORD,),))
+
+    show(Result("status", {"a": PASSWORD}, (PASSWORD, table), (Problem("A", PASSWORD, PASSWORD),)), output)
+
+    captured = capsys.readouterr()
+    assert PASSWORD not in captured.out + captured.err
+    assert "[redacted]" in captured.out
+
+
+def test_a_result_is_fine_only_without_a_problem() -> None:
+    assert Result("status").exit_code == 0
+    assert Result("status", fine=False).exit_code == 1
+    assert Result("status", problems=(Problem("A", "b", "c"),)).exit_code == 1
+
+
+def answered(code: str) -> AwsError:
+    return exceptions.ClientError({"Error": {"Code": code, "Message": "no"}}, "DescribeSecret")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (answered("AccessDeniedException"), "AccessDeniedError"),
+        (answered("ExpiredTokenException"), "CredentialsError"),
+        (answered("InternalServiceError"), "AwsError"),
+        (exceptions.NoCredentialsError(), "CredentialsError"),
+        (exceptions.NoRegionError(), "RegionError"),
+        (exceptions.ProfileNotFound(profile="x"), "CredentialsError"),
+        (exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "UnavailableError"),
+        (exceptions.ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), "UnavailableError"),
+        (exceptions.DataNotFoundError(data_path="x"), "AwsError"),
+    ],
+)
+def test_an_error_of_aws_is_a_sentence_with_a_next_step(error: AwsError, code: str) -> None:
+    problem = explained(error)
+
+    assert problem.code == code
+    assert problem.message
+    assert problem.next_step
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cli.cli, arguments, env={"AWS_EC2_METADATA_DISABLED": "true", "AWS_PROFILE": "nobody"})
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rotate"], "Name the secrets, or choose them by --tag"),
+        (["rotate", "app", "--tag", "team=a"], "Name the secrets, or choose them by --tag"),
+        (["rotate", "--tag", "team"], "'team' is not KEY=VALUE"),
+        (["rotate", "app", "--at-once", "0"], "--at-once"),
+        (["history"], "SECRET"),
+        (["dance"], "No such command 'dance'"),
+        (["status", "--output", "xml"], "--output"),
+    ],
+)
+def test_misuse_is_told_before_aws_is_asked_and_exits_with_2(arguments: list[str], words: str) -> None:
+    code, output = run(*arguments)
+
+    assert code == 2
+    assert words in output
+
+
+def test_without_credentials_there_is_a_sentence_and_no_traceback() -> None:
+    code, output = run("status")
+
+    assert code == 1
+    assert output.startswith("CredentialsError: ")
+    assert "Next: " in output
+
+
+def test_debug_shows_where_an_error_comes_from() -> None:
+    done = CliRunner().invoke(cli.cli, ["status", "--debug"], env={"AWS_PROFILE": "nobody"})
+
+    assert isinstance(done.exception, exceptions.ProfileNotFound)
+
+
+def test_a_fault_of_the_tool_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> Result:
+        raise ZeroDivisionError("of the tool")
+
+    monkeypatch.setattr(cli, "list_secrets", broken)
+    monkeypatch.setattr(Stack, "find", lambda aws, name: None)
+    monkeypatch.setattr(cli, "Aws", lambda region, profile: None)
+
+    code, output = run("status")
+
+    assert code == 1
+    assert output.startswith("DefectError: ZeroDivisionError: of the tool\nNext: repeat it with --debug")
+
+
+def test_progress_is_a_line_for_each_state() -> None:
+    written = io.StringIO()
+
+    with watched(Console(file=written)) as progress:
+        progress(":secret:[1]", "SetSecret")
+        progress("prod/orders[1]", "failed: Lambda.TooManyRequestsException")
+
+    assert [line.partition(" s  ")[2] for line in written.getvalue().splitlines() if line] == [
+        ":secret:[1]  SetSecret",
+        "prod/orders[1]  failed: Lambda.TooManyRequestsException",
+    ]
