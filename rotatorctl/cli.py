@@ -15,6 +15,8 @@ from rotatorctl.commands.history import history as list_executions
 from rotatorctl.commands.rotate import Pace, chosen
 from rotatorctl.commands.rotate import rotate as rotate_secrets
 from rotatorctl.commands.status import status as list_secrets
+from rotatorctl.commands.unstick import nothing_stuck, stuck
+from rotatorctl.commands.unstick import unstick as unstick_secret
 from rotatorctl.deployed import Stack
 from rotatorctl.progress import watched
 from rotatorctl.render import show
@@ -177,6 +179,25 @@ def doctor(find: Find, secret: str) -> Result:
     is a problem, or something could not be read.
     """
     return examine(find(), secret)
+
+
+@command
+@click.argument("secret")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def unstick(find: Find, secret: str, yes: bool) -> Result:
+    """Take AWSPENDING off a version that a rotation has left behind.
+
+    SECRET is a name or an ARN. The state machine proves first which credential logs in. AWSPENDING is taken off only if
+    AWSCURRENT is proven to; if only the pending value is, AWSCURRENT is moved to it; else no label is moved.
+    """
+    stack = find()
+    if (found := stuck(stack, secret)) is None:
+        return nothing_stuck(secret)
+    click.echo(found.plan, err=True)
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    with watched(Console(stderr=True)) as progress:
+        return unstick_secret(stack, found, progress)
 
 
 def main() -> None:

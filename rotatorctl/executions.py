@@ -113,6 +113,13 @@ class Executions:
         )
         return Run(execution, parsed, answer["startDate"], answer.get("stopDate"))
 
+    def just_started(self, secret_arn: str, name: str) -> Run:
+        """As it is before DescribeExecution, which may lag behind, knows of it."""
+        parsed = Name.of(name, name_prefix(secret_arn))
+        assert parsed
+        execution = Execution(self._stack.execution_arn(name), name, "RUNNING", {}, "", "")
+        return Run(execution, parsed, datetime.now(UTC), None)
+
     def attempt(self, secret_arn: str, version: str, attempt: int) -> Run | None:
         return self.find(secret_arn, attempt_name(ROTATE, secret_arn, version, attempt))
 

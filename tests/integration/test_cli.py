@@ -36,11 +36,16 @@ class Ran:
         return [problem["code"] for problem in json.loads(self.out)["problems"]]
 
 
-def started(deployed: Deployed, *arguments: str) -> "subprocess.Popen[str]":
+def started(deployed: Deployed, *arguments: str, stdin: str = "") -> "subprocess.Popen[str]":
     environment = {**deployed.stack.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'functions'}"}
     command = [sys.executable, "-m", "rotatorctl", *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, cwd="/", text=True, stdout=pipe, stderr=pipe)
+    process = subprocess.Popen(command, env=environment, cwd="/", text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin
+    process.stdin.write(stdin)
+    process.stdin.close()
+    process.stdin = None
+    return process
 
 
 def ended(process: "subprocess.Popen[str]") -> Ran:
@@ -369,3 +374,92 @@ def test_after_three_attempts_rotate_says_how_to_start_afresh_and_that_works(att
     assert refused.codes == ["AttemptsUsedUpError"]
     assert pending["code"] == "AttemptsUsedUp"
     assert rotatorctl(attached.deployed, "rotate", name(attached)).code == 0
+
+
+def test_unstick_takes_the_label_off_once_awscurrent_was_proven_and_tells_nobody_again(
+    attached: DeployedSecret,
+) -> None:
+    with throttled(attached.deployed, "FinishSecretFunction"):
+        rotatorctl(attached.deployed, "rotate", name(attached))
+    attached.outcome()
+    attached.deployed.new_mails()
+    stuck = attached.password("AWSPENDING")
+
+    ran = rotatorctl(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
+
+    assert (ran.code, ran.codes) == (0, [])
+    assert (ran.data["outcome"], ran.data["workingCredential"]) == ("cleared", "AWSCURRENT")
+    assert ran.data["executionArn"].endswith("-1-rollback")
+    assert labels(attached) == {"AWSCURRENT"}
+    assert attached.logs_in(attached.old)
+    assert attached.deployed.new_mails() == []
+    again = rotatorctl(attached.deployed, "unstick", name(attached), "--output", "json")
+    assert (again.code, again.data["outcome"]) == (0, "nothing stuck")
+    assert rotatorctl(attached.deployed, "rotate", name(attached)).code == 0
+    assert attached.password() not in (attached.old, stuck)
+
+
+def labels(secret: DeployedSecret) -> set[str]:
+    stages = secret.deployed.stack.secrets.describe_secret(SecretId=secret.arn)["VersionIdsToStages"]
+    return {label for labels in stages.values() for label in labels}
+
+
+def test_unstick_asks_and_a_no_changes_nothing(attached: DeployedSecret) -> None:
+    with throttled(attached.deployed, "FinishSecretFunction"):
+        rotatorctl(attached.deployed, "rotate", name(attached))
+    attached.outcome()
+    before = len(attached.executions())
+
+    process = started(attached.deployed, "unstick", name(attached), stdin="n\n")
+    ran = ended(process)
+
+    assert ran.code == 1
+    assert "AWSPENDING is on version" in ran.err
+    assert "Traceback" not in ran.err
+    assert labels(attached) == {"AWSCURRENT", "AWSPENDING"}
+    assert len(attached.executions()) == before
+
+
+def test_unstick_moves_no_label_while_nothing_is_proven_to_log_in(attached: DeployedSecret) -> None:
+    with attached.deployed.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{attached.user}\" PASSWORD 'changed-by-hand'")
+    rotatorctl(attached.deployed, "rotate", name(attached))
+    attached.outcome()
+
+    ran = rotatorctl(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
+
+    assert (ran.code, ran.codes) == (1, ["NotProvenError"])
+    assert ran.data["workingCredential"] == "none"
+    assert labels(attached) == {"AWSCURRENT", "AWSPENDING"}
+
+
+def test_unstick_restores_awscurrent_where_the_database_has_the_pending_password(attached: DeployedSecret) -> None:
+    with throttled(attached.deployed, "FinishSecretFunction"):
+        rotatorctl(attached.deployed, "rotate", name(attached))
+    attached.outcome()
+    with attached.deployed.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{attached.user}\" PASSWORD '{attached.password('AWSPENDING')}'")
+
+    ran = rotatorctl(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
+
+    assert (ran.code, ran.data["outcome"]) == (0, "cleared")
+    assert attached.logs_in(attached.old)
+    assert labels(attached) == {"AWSCURRENT"}
+
+
+def test_unstick_finishes_where_only_the_pending_value_logs_in(attached: DeployedSecret) -> None:
+    """The pending value is another user's, as where two alternate, so AWSCURRENT's cannot be set again by it."""
+    deployed, other = attached.deployed, attached.deployed.secret()
+    value = deployed.stack.secrets.get_secret_value(SecretId=other.arn)["SecretString"]
+    pending = deployed.stack.secrets.put_secret_value(
+        SecretId=attached.arn, SecretString=value, VersionStages=["AWSPENDING"]
+    )["VersionId"]
+    with deployed.server.admin() as admin:
+        admin.run(f"ALTER ROLE \"{attached.user}\" PASSWORD 'changed-by-hand'")
+
+    ran = rotatorctl(deployed, "unstick", name(attached), "--yes", "--output", "json")
+
+    assert (ran.code, ran.codes) == (0, [])
+    assert (ran.data["outcome"], ran.data["workingCredential"]) == ("finished", "AWSPENDING")
+    assert "AWSCURRENT" in deployed.stack.secrets.describe_secret(SecretId=attached.arn)["VersionIdsToStages"][pending]
+    assert deployed.server.accepts(other.user, attached.password())
