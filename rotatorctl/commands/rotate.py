@@ -126,7 +126,7 @@ def chosen(stack: Stack, tags: dict[str, str]) -> list[str]:
 
 def _summary(counts: Counter[str]) -> list[str]:
     words = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    return [f"{counts.total()} secrets: {words}"] if counts.total() > 1 else []
+    return [f"{words}; {counts.total()} in all"] if counts.total() > 1 else []
 
 
 def _only_begun(begun: Begun) -> Ended:

@@ -27,7 +27,7 @@ def status(stack: Stack) -> Result:
     counts = Counter(member.state for member in members)
     data = {"stack": stack.name, "secrets": [_data(member) for member in members], "summary": dict(counts)}
     words = ", ".join(f"{count} {state}" for state, count in counts.items())
-    summary = f"{len(members)} secrets: {words}" if members else f"no secret names the stack {stack.name!r}"
+    summary = f"{words}; {len(members)} in all" if members else f"no secret names the stack {stack.name!r}"
     table = (Table(_COLUMNS, tuple(_row(member) for member in members)),) if members else ()
     return Result("status", data, (*table, summary), fine=all(member.quiet for member in members))
 

@@ -36,7 +36,9 @@ def test_a_name_is_read_as_it_was_made(secret: str, token: str) -> None:
     assert Name.of(rollback_name(attempt, 2), prefix) == Name(ROLLBACK, made.version, 12)
 
 
-@pytest.mark.parametrize("name", ["by-hand", f"other-13dda6-{TOKEN}-1", f"app-000000-{TOKEN}-1", "test-of-the-alerts"])
+@pytest.mark.parametrize(
+    "name", ["by-hand", "x-1", "test-x-1", f"other-13dda6-{TOKEN}-1", f"app-000000-{TOKEN}-1", "test-of-the-alerts"]
+)
 def test_an_execution_of_another_secret_or_of_a_person_is_none_of_this_secret(name: str) -> None:
     assert Name.of(name, name_prefix(arn("app"))) is None
 
