@@ -51,7 +51,7 @@ check: .venv/.installed .venv-scan/.installed
 
 # Tests of one group share a server or a deployed stack, and so a process. They wait about as long as they work.
 test: setup
-	pytest --numprocesses 3 --dist loadgroup
+	pytest --numprocesses 4 --dist loadgroup
 
 demo: setup
 	python -m rotatorctl.local.demo

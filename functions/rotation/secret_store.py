@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -152,17 +152,14 @@ class SecretStore:
         """
         conceal(value)
         proof = {"RotationToken": rotation_token} if rotation_token else {}
-        with self._calling("PutSecretValue"):
-            try:
-                _client().put_secret_value(
-                    SecretId=self._secret_id,
-                    ClientRequestToken=token,
-                    SecretString=value,
-                    VersionStages=[AWSPENDING],
-                    **proof,
-                )
-            except _client().exceptions.ResourceExistsException:
-                return
+        with self._calling("PutSecretValue"), suppress(_client().exceptions.ResourceExistsException):
+            _client().put_secret_value(
+                SecretId=self._secret_id,
+                ClientRequestToken=token,
+                SecretString=value,
+                VersionStages=[AWSPENDING],
+                **proof,
+            )
 
     def promote(self, token: str, from_version: str) -> None:
         """Move AWSCURRENT from exactly `from_version` to `token`; done already is not an error.
