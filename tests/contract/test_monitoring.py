@@ -75,6 +75,11 @@ def test_what_a_function_failed_comes_to_the_queue_with_a_role_that_may_send_the
     assert given["Condition"] == {"StringEquals": {"kms:ViaService": {"Sub": "sqs.${AWS::Region}.${AWS::URLSuffix}"}}}
 
 
+def test_stacks_of_one_name_in_two_regions_have_two_dashboards() -> None:
+    """Dashboards are global: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListDashboards.html"""
+    assert "${AWS::Region}" in RESOURCES["Dashboard"]["Properties"]["DashboardName"]["Sub"]
+
+
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_says_what_it_means_stands_on_the_dashboard_and_is_silent_without_data(name: str) -> None:
     alarm = ALARMS[name]

@@ -40,6 +40,8 @@ def started(deployed: Deployed, *arguments: str, stdin: str = "") -> "subprocess
     environment = {**deployed.stack.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'functions'}"}
     command = [sys.executable, "-m", "rotatorctl", *arguments]
     pipe = subprocess.PIPE
+    # A shell lets what it starts in the background ignore Ctrl-C, and so all that this starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, env=environment, cwd="/", text=True, stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin
     process.stdin.write(stdin)
