@@ -44,7 +44,7 @@ class Attempts:
         self._refuse_rejected_value(latest)
         self._require_pending(description)
         if latest is None:
-            self._join(self._first(step))
+            self._join(self._first(step), log_in=step == "testSecret")
         elif step == "createSecret" and latest.ended:
             self._follow(latest)
         else:
@@ -131,9 +131,9 @@ class Attempts:
             self._tell_again(latest, latest.verdict, latest.delivered)
             raise RotationFailedError(words(latest.verdict["Report"]))
 
-    def _join(self, arn: str, *, perhaps_ended: bool = False) -> None:
+    def _join(self, arn: str, *, perhaps_ended: bool = False, log_in: bool = False) -> None:
         """Wait for an execution's end; raises RotationFailedError with the words of its report if it failed."""
-        ended = self._waiting.for_end(arn, perhaps_ended=perhaps_ended)
+        ended = self._waiting.for_end(arn, perhaps_ended=perhaps_ended, log_in=log_in)
         if ended is None or ended.succeeded:
             return
         if ended.input["Mode"] == TEST:

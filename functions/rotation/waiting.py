@@ -18,13 +18,15 @@ from rotation.secret_store import SecretStore
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LABELS_EVERY = 1.0
 EXECUTION_FIRST, EXECUTION_AGAIN = (30.0, 230.0), (200.0, 300.0)
+# No label shows the success of a mere log-in, and somebody has just asked for it.
+LOG_IN_AGAIN = (2.0, 10.0)
 
 
-def looks(uniform: Callable[[float, float], float]) -> Iterator[float]:
+def looks(uniform: Callable[[float, float], float], *, log_in: bool = False) -> Iterator[float]:
     """The seconds before the first look at an execution, and before each further one."""
-    yield uniform(*EXECUTION_FIRST)
+    yield uniform(*(LOG_IN_AGAIN if log_in else EXECUTION_FIRST))
     while True:
-        yield uniform(*EXECUTION_AGAIN)
+        yield uniform(*(LOG_IN_AGAIN if log_in else EXECUTION_AGAIN))
 
 
 class Waiting:
@@ -36,12 +38,12 @@ class Waiting:
         self._token = token
         self._deadline = deadline
 
-    def for_end(self, arn: str, *, perhaps_ended: bool = False) -> Execution | None:
+    def for_end(self, arn: str, *, perhaps_ended: bool = False, log_in: bool = False) -> Execution | None:
         """The execution as it ended, or None once the token is AWSCURRENT: nothing after that changes anything.
 
         Raises StillRunningError at the deadline. A call without an answer, or a throttled one, is made again.
         """
-        pauses = looks(random.uniform)
+        pauses = looks(random.uniform, log_in=log_in)
         look_at = time.monotonic() + (0 if perhaps_ended else next(pauses))
         while True:
             with suppress(UnavailableError):

@@ -69,7 +69,7 @@ exec '{python}' -c '
 from sys import argv
 from awslambdaric.__main__ import main
 from rotation import waiting
-waiting.EXECUTION_FIRST = waiting.EXECUTION_AGAIN = (2, 2)
+waiting.EXECUTION_FIRST = waiting.EXECUTION_AGAIN = waiting.LOG_IN_AGAIN = (2, 2)
 main(argv)
 ' "$_HANDLER"
 """

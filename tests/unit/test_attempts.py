@@ -208,6 +208,18 @@ def test_a_test_that_fails_is_told_as_such(account: Account, clock: Clock) -> No
     assert refusal(account, "testSecret") == "AWSCURRENT was tried and nothing changed: LoginRefusedError: refused"
 
 
+def test_a_mere_log_in_is_answered_within_seconds(
+    account: Account, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "EXECUTION_FIRST", (30, 230))
+    clock.meanwhile = lambda: ended(account, mode=TEST, error="LoginRefusedError", cause='{"errorMessage": "refused"}')
+    asked_at = clock.now
+
+    refusal(account, "testSecret")
+
+    assert clock.now - asked_at <= waiting.LOG_IN_AGAIN[1] + 1
+
+
 def test_after_a_failed_attempt_comes_the_next_one_which_knows_what_was_told(account: Account) -> None:
     failed(account)
 

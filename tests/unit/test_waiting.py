@@ -100,6 +100,18 @@ def test_the_execution_is_looked_at_rarely(
     assert looks == {min: [30, 230, 430], max: [230, 530]}[bound]
 
 
+def test_a_mere_log_in_is_looked_at_soon_and_often(
+    account: Account, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = looked_at(clock)
+    monkeypatch.setattr(random, "uniform", max)
+
+    with pytest.raises(StillRunningError):
+        wait(account, clock, 35).for_end(arn, log_in=True)
+
+    assert looks == [10, 20, 30]
+
+
 def test_an_execution_that_has_perhaps_ended_is_looked_at_first(account: Account, clock: Clock, arn: str) -> None:
     looks = looked_at(clock)
     end(arn)

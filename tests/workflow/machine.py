@@ -237,6 +237,7 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         patch.object(waiting, "LABELS_EVERY", 0.05),
         patch.object(waiting, "EXECUTION_FIRST", (0.05, 0.05)),
         patch.object(waiting, "EXECUTION_AGAIN", (0.05, 0.05)),
+        patch.object(waiting, "LOG_IN_AGAIN", (0.05, 0.05)),
     ):
         machine = Machine(definition, silences)
         with (
