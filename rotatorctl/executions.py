@@ -78,6 +78,20 @@ class Run:
         return step, error, error_message(self.execution.cause)
 
     @property
+    def json(self) -> Json:
+        step, error, reason = self.failure
+        return {
+            "versionId": self.name.version,
+            "attempt": self.name.attempt,
+            "outcome": self.outcome,
+            "step": step,
+            "error": error,
+            "reason": reason,
+            "executionArn": self.execution.arn,
+            "seconds": self.seconds,
+        }
+
+    @property
     def exhausted(self) -> bool:
         """Whether no further attempt with this version is made."""
         return int(self.report.get("RolledBack", 0)) >= MOST_ROLLED_BACK_ATTEMPTS

@@ -24,9 +24,10 @@ LOG_IN_AGAIN = (2.0, 10.0)
 
 def looks(uniform: Callable[[float, float], float], *, log_in: bool = False) -> Iterator[float]:
     """The seconds before the first look at an execution, and before each further one."""
-    yield uniform(*(LOG_IN_AGAIN if log_in else EXECUTION_FIRST))
+    first, again = (LOG_IN_AGAIN, LOG_IN_AGAIN) if log_in else (EXECUTION_FIRST, EXECUTION_AGAIN)
+    yield uniform(*first)
     while True:
-        yield uniform(*(LOG_IN_AGAIN if log_in else EXECUTION_AGAIN))
+        yield uniform(*again)
 
 
 class Waiting:

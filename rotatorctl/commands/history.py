@@ -23,20 +23,8 @@ def history(stack: Stack, secret_id: str, limit: int) -> Result:
 
 
 def _data(stack: Stack, run: Run) -> Json:
-    step, error, reason = run.failure
-    return {
-        "kind": run.name.kind,
-        "versionId": run.name.version,
-        "attempt": run.name.attempt,
-        "outcome": run.outcome,
-        "step": step,
-        "error": error,
-        "reason": reason,
-        "started": run.started,
-        "seconds": run.seconds,
-        "executionArn": run.execution.arn,
-        "executionUrl": stack.execution_url(run.execution.arn),
-    }
+    of_history = {"kind": run.name.kind, "started": run.started}
+    return of_history | run.json | {"executionUrl": stack.execution_url(run.execution.arn)}
 
 
 def _row(stack: Stack, run: Run) -> tuple[str, ...]:

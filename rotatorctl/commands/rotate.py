@@ -139,20 +139,9 @@ def _ended(stack: Stack, begun: Begun, run: Run | None) -> Ended:
     name = begun.secret.name
     if run is None:
         return Ended(name, _data(begun) | {"outcome": NOT_STARTED}, problem=_not_started(begun))
-    step, error, reason = run.failure
     url = stack.execution_url(run.execution.arn)
-    data = _data(begun) | {
-        "versionId": run.name.version,
-        "attempt": run.name.attempt,
-        "outcome": run.outcome,
-        "step": step,
-        "error": error,
-        "reason": reason,
-        "workingCredential": run.report.get("Working", "AWSCURRENT" if run.outcome == ROTATED else "unknown"),
-        "executionArn": run.execution.arn,
-        "executionUrl": url,
-        "seconds": run.seconds,
-    }
+    working = run.report.get("Working", "AWSCURRENT" if run.outcome == ROTATED else "unknown")
+    data = _data(begun) | run.json | {"workingCredential": working, "executionUrl": url}
     if run.outcome == ROTATED:
         how = f"{run.seconds:.0f} s, attempt {run.name.attempt}{_HOW.get(begun.how, '')}"
         return Ended(name, data, f"{name}: rotated ({how}). AWSCURRENT is version {run.name.version} and logs in")

@@ -45,7 +45,7 @@ class ClientRetries:
 
     def __init__(self, chance: random.Random) -> None:
         # botocore sets its attributes in a way that no type checker sees.
-        self.tries: int = CONFIG.retries["total_max_attempts"]  # type: ignore[attr-defined]
+        self.tries: int = CONFIG.retries["total_max_attempts"]  # type: ignore[attr-defined]  # botocore sets them so
         self._backoff = ExponentialBackoff(random=chance.random)
 
     def delay(self, tries: int) -> float | None:

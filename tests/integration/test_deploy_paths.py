@@ -32,8 +32,10 @@ class Rotated:
 
     @classmethod
     def of(cls, offline: OfflineStack, name: str) -> "Rotated":
-        tags = [{"Key": "rotation:engine", "Value": "generic"}]
-        return cls(offline, offline.secrets.create_secret(Name=name, SecretString="first", Tags=tags)["ARN"])  # type: ignore[arg-type]
+        made = offline.secrets.create_secret(
+            Name=name, SecretString="first", Tags=[{"Key": "rotation:engine", "Value": "generic"}]
+        )
+        return cls(offline, made["ARN"])
 
     def rotate(self, outputs: Outputs) -> str:
         self.offline.secrets.rotate_secret(

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rotatorctl.local.permissions import Role
@@ -13,6 +11,7 @@ from rotatorctl.local.secrets_manager import SecretsManager
 from rotatorctl.local.secrets_manager_access import context
 from rotatorctl.local.secrets_manager_secret import Secret
 from rotatorctl.local.secrets_manager_server import serve
+from tests.model.test_secrets_manager_server import connect
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -39,14 +38,7 @@ def client(model: SecretsManager, monkeypatch: pytest.MonkeyPatch) -> Iterator["
     """The client of the caller `step`."""
     monkeypatch.setenv("AWS_SDK_UA_APP_ID", "step")
     with serve(model) as url:
-        client = boto3.client(
-            "secretsmanager",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="none",
-            aws_secret_access_key="none",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        client = connect(url)
         yield client
         client.close()
 
