@@ -34,8 +34,8 @@ OWN: dict[str, dict[str, set[str]]] = {
     "FinishSecretRole": DESCRIBE | {"UpdateSecretVersionStage": {CURRENT}},
     "RollBackRole": DESCRIBE | {"GetSecretValue": ALL, "UpdateSecretVersionStage": {PENDING}},
 }
-# The same for an admin secret whose tag names this stack. Without a stage GetSecretValue gives AWSCURRENT's value.
-READ: dict[str, set[str]] = DESCRIBE | {"GetSecretValue": {CURRENT, NONE}}
+# The same for an admin secret whose tag names this stack.
+READ: dict[str, set[str]] = DESCRIBE | {"GetSecretValue": {CURRENT}}
 ADMIN = {"SetSecretRole": READ, "RollBackRole": READ}
 LIST = {"ListSecrets": ALL}
 
