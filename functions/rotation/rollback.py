@@ -136,31 +136,40 @@ def _restore(rotation: Rotation, failure: Failure) -> Finding:
     promoted = _promoted(rotation)
     if works and works.label == AWSCURRENT:
         outcome = UNTOUCHED
-    elif works and _revert(rotation, works) and accepts(rotation.engine, current):
+    elif works:
+        if refusal := _revert(rotation, works) or _still_refused(rotation):
+            return _not_set_again(rotation, works, refusal, account)
         outcome = ROLLED_BACK
     else:
-        return _not_restored(rotation, failure, tried, works, account)
+        return _none_works(failure, tried, account)
     return Finding(ROTATED if promoted else outcome, account=account)
 
 
-def _revert(rotation: Rotation, works: Version) -> bool:
-    """Whether the service took AWSCURRENT's password back, from the admin or from the same user's other credential.
+def _revert(rotation: Rotation, works: Version) -> str:
+    """Makes the service take AWSCURRENT's password back, from the admin or from the same user's other credential.
 
-    Without a pending value this rotation changed nothing, so there is nothing to take back.
+    Returns why it did not, or "". Without a pending value this rotation changed nothing, so there is nothing to take
+    back.
     """
-    if not rotation.secret(rotation.request.token, None) or not works.credentials.same_account(rotation.current):
-        return False
+    if not rotation.secret(rotation.request.token, None):
+        return "this rotation changed nothing that could be taken back"
+    if not works.credentials.same_account(rotation.current):
+        return f"{works.label} is for {works.credentials}"
     failures: list[RotationError] = []
     for read_login in (rotation.admin, lambda: works.credentials):
         try:
             if login := read_login():
                 rotation.engine.set_password(login, rotation.current)
-                return True
+                return ""
         except RotationError as error:
             # The admin cannot; perhaps the user itself can.
             failures.append(error)
     _ask_again_if_it_may_help(failures)
-    return False
+    return "; ".join(redacted(str(error)) for error in failures)
+
+
+def _still_refused(rotation: Rotation) -> str:
+    return "" if accepts(rotation.engine, rotation.current) else "it was set, and is refused all the same"
 
 
 def _ask_again_if_it_may_help(failures: list[RotationError]) -> None:
@@ -171,13 +180,13 @@ def _ask_again_if_it_may_help(failures: list[RotationError]) -> None:
         raise UnavailableError(f"something else changes this password just now: {failures[-1]}")
 
 
-def _not_restored(
-    rotation: Rotation, failure: Failure, tried: list[str], works: Version | None, account: str
-) -> Finding:
-    if works:
-        why = "AWSCURRENT is refused, and its credential could not be set again"
-        finding = Finding(NEEDS_A_PERSON, works.label, why, account)
-        return replace(finding, working_version=works.version, current_version=rotation.description.current)
+def _not_set_again(rotation: Rotation, works: Version, refusal: str, account: str) -> Finding:
+    why = f"AWSCURRENT is refused, and its credential could not be set again: {refusal}"
+    finding = Finding(NEEDS_A_PERSON, works.label, why, account)
+    return replace(finding, working_version=works.version, current_version=rotation.description.current)
+
+
+def _none_works(failure: Failure, tried: list[str], account: str) -> Finding:
     if not tried:
         why = f"{failure.reason}; no other version was tried, for that could lock the account"
         return Finding(NEEDS_A_PERSON, NONE, why, account)

@@ -118,7 +118,7 @@ def _body(message: Json) -> str:
 _WORKING = Finding(
     NEEDS_A_PERSON,
     AWSPENDING,
-    "AWSCURRENT is refused, and its credential could not be set again",
+    f"AWSCURRENT is refused, and its credential could not be set again: {_DENIED.reason}",
     _ACCOUNT,
     current_version=_OLD_VERSION,
     working_version=TOKEN,

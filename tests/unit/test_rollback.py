@@ -311,11 +311,6 @@ def test_where_the_password_before_goes_on_working_there_was_nothing_to_restore(
         assert not rollback._may_have_restored(rotation, Failure("SetSecret", "UnavailableError"))
 
 
-def not_restored(account: Account, tried: list[str], works: Version | None = None) -> Finding:
-    failure = Failure("SetSecret", "LoginRefusedError", "neither logs in")
-    return rollback._not_restored(account.rotation(), failure, tried, works, WHERE)
-
-
 @pytest.mark.parametrize(
     ("tried", "working", "why"),
     [
@@ -331,22 +326,42 @@ def not_restored(account: Account, tried: list[str], works: Version | None = Non
     ],
 )
 def test_a_credential_that_could_not_be_restored_is_told_with_what_was_tried(
-    account: Account, tried: list[str], working: str, why: str
+    tried: list[str], working: str, why: str
 ) -> None:
-    assert not_restored(account, tried) == Finding("needs a person", working, why, WHERE)
+    failure = Failure("SetSecret", "LoginRefusedError", "neither logs in")
+
+    assert rollback._none_works(failure, tried, WHERE) == Finding("needs a person", working, why, WHERE)
 
 
-def test_the_credential_that_works_in_the_place_of_awscurrents_is_named_with_its_version(account: Account) -> None:
+def test_the_credential_that_works_in_the_place_of_awscurrents_is_named_with_its_version_and_the_reason(
+    account: Account,
+) -> None:
     works = Version("AWSPENDING", account.token, Credentials("app", "pending-2Wm"))
 
-    assert not_restored(account, ["AWSCURRENT", "AWSPENDING"], works) == Finding(
+    assert rollback._not_set_again(account.rotation(), works, "no right", WHERE) == Finding(
         "needs a person",
         "AWSPENDING",
-        "AWSCURRENT is refused, and its credential could not be set again",
+        "AWSCURRENT is refused, and its credential could not be set again: no right",
         WHERE,
         current_version=account.current,
         working_version=account.token,
     )
+
+
+def test_what_this_rotation_did_not_change_is_not_set_again(account: Account) -> None:
+    works = Version("AWSPREVIOUS", "version", Credentials("app", "previous-9Kd"))
+
+    assert rollback._revert(account.rotation(), works) == "this rotation changed nothing that could be taken back"
+
+
+def test_another_users_credential_sets_no_password_again() -> None:
+    with begun(APP) as account:
+        account.stage(APP)
+        works = Version("AWSPREVIOUS", "version", Credentials("other", "previous-9Kd", "db.example.com", 5432))
+
+        refusal = rollback._revert(account.rotation(), works)
+
+    assert refusal == "AWSPREVIOUS is for user 'other' at db.example.com:5432"
 
 
 BUSY, REFUSED = UnavailableError("busy"), LoginRefusedError("refused")

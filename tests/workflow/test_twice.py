@@ -93,7 +93,7 @@ def test_a_credential_that_another_rollback_takes_away_meanwhile_is_not_offered(
     break_state(application, "FinishSecret", failing("KeyError"))
     revert = rollback._revert
 
-    def later(*arguments: Any) -> bool:
+    def later(*arguments: Any) -> str:
         set_on_the_server(application, application.first.password)
         return revert(*arguments)
 
