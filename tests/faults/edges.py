@@ -14,6 +14,8 @@ NOT_INVOKED, GONE, STOPPED, TIMED_OUT = "not invoked", "no function", "stopped",
 # At a publication: none gets through in this attempt.
 REFUSED = "refused"
 KINDS = (NOT_INVOKED, GONE, BEFORE, AFTER, KILLED, TIMEOUT, LATE, STALE, OUTAGE, STOPPED, TIMED_OUT, REFUSED)
+# No fault of its own, but what comes before one: the service refuses this value, now and for good.
+REJECTED = "value rejected"
 
 # In place of a call's number: the invocation itself, or the moment in which a state is entered.
 INVOCATION, ENTRY = -1, -2

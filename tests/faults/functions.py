@@ -31,6 +31,7 @@ from tests.faults.edges import (
     LATE,
     NOT_INVOKED,
     OUTAGE,
+    REJECTED,
     STALE,
     STOPPED,
     TIMED_OUT,
@@ -49,6 +50,7 @@ ERRORS = {
     KILLED: "Runtime.ExitError",
     TIMEOUT: "Sandbox.Timedout",
     AFTER: "Lambda.SdkClientException",
+    REJECTED: "PasswordRejectedError",
 }
 
 
@@ -124,6 +126,8 @@ class Functions:
     outage: bool = False
     # A state whose function cannot be invoked any more in this attempt.
     gone: str = ""
+    # The version whose value the service refuses.
+    rejected: str = ""
     _late: tuple[socket.socket, Any] | None = None
 
     def handler(self, state: str) -> Callable[[Any, Any], Any]:
@@ -133,6 +137,8 @@ class Functions:
         self.land()
         if state == self.gone:
             raise FunctionFailedError(ERRORS[GONE], "made to fail by a fault")
+        if (state, event["Request"]["ClientRequestToken"]) == ("SetSecret", self.rejected):
+            raise FunctionFailedError(ERRORS[REJECTED], "made to fail by a fault")
         number = sum(name == state for name, _ in self.invocations)
         calls: list[str] = []
         self.invocations.append((state, calls))
@@ -146,6 +152,7 @@ class Functions:
         if fault.kind == AFTER:
             self._run(state, event, calls, None)
         self.gone = state if fault.kind == GONE else self.gone
+        self.rejected = event["Request"]["ClientRequestToken"] if fault.kind == REJECTED else self.rejected
         raise FunctionFailedError(ERRORS[fault.kind], "made to fail by a fault")
 
     def land(self) -> None:

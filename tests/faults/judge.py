@@ -15,7 +15,7 @@ from tests.faults.edges import (
     Fault,
     changes_the_server,
 )
-from tests.faults.messages import FAILED, look_at_the_messages, look_at_the_words
+from tests.faults.messages import FAILED, look_at_the_failures, look_at_the_messages, look_at_the_words
 from tests.faults.secrecy import look_for_values
 from tests.faults.trial import NOT_STARTED, Attempt, Trial, pending_value
 from tests.faults.verdict import Verdict
@@ -66,6 +66,33 @@ def judged_log_in(trial: Trial, fault: Fault) -> Verdict:
     return verdict
 
 
+def judged_rejection(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
+    """A value that the service refuses for good is given up, whatever else fails; the next rotation makes another."""
+    application = trial.application
+    verdict = Verdict(list(map(str, faults)), faults[-1].kind)
+    attempts = [trial.rotate()]
+    while _is_pending(application) and len(attempts) <= len(faults):
+        attempts.append(trial.retry())
+    verdict.ends = [attempt.end for attempt in attempts]
+    verdict.hold(all(end in FAILED for end in verdict.ends), f"the outcomes were {verdict.ends}")
+    verdict.hold(not _is_pending(application), "AWSPENDING stays on a value that is refused for good")
+    verdict.hold(application.credentials() == application.first, "AWSCURRENT is another value")
+    verdict.hold(application.server.logs_in(application.first), "AWSCURRENT does not log in")
+    verdict.hold(set(trial.struck) == set(faults), f"struck: {', '.join(map(str, trial.struck))}")
+    for message in (message for attempt in attempts for message in attempt.messages):
+        look_at_the_words(application, verdict, message)
+    look_at_the_failures(verdict, attempts, faults)
+    trial.mend()
+    rotated = trial.rotate()
+    verdict.hold(rotated.told == SUCCEEDED and not rotated.messages, "the next rotation did not work")
+    _look_at_the_end(application, verdict, pending_value(application))
+    return verdict
+
+
+def _is_pending(application: Application) -> bool:
+    return "AWSPENDING" in application.stages().get(application.token, [])
+
+
 # ---- After each attempt
 
 
@@ -94,7 +121,7 @@ def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault,
 def _look_at_a_failure(
     application: Application, verdict: Verdict, attempt: Attempt, logs_in: bool, faults: tuple[Fault, ...]
 ) -> None:
-    pending = "AWSPENDING" in application.stages().get(application.token, [])
+    pending = _is_pending(application)
     verdict.hold(pending, "AWSPENDING was not kept for the retry")
     if attempt.end == "needs a person":
         asked_for = any(map(_hides, faults)) or bool(attempt.notices)

@@ -34,8 +34,8 @@ def look_at_the_words(application: Application, verdict: Verdict, message: dict[
     verdict.hold(said == {name: body[key] for name, key in keys.items()}, f"the attributes say otherwise: {said}")
 
 
-def look_at_the_messages(verdict: Verdict, attempts: list[Attempt], faults: tuple[Fault, ...]) -> None:
-    """Once for each change of what is true, and at last that it is over; by another path what could not be sent."""
+def look_at_the_failures(verdict: Verdict, attempts: list[Attempt], faults: tuple[Fault, ...]) -> list[str]:
+    """Once for each change of what is true; by another path what could not be sent. Returns what people were told."""
     ids: list[str] = []
     for attempt in attempts:
         ids += [json.loads(message["Message"])["alertId"] for message in attempt.messages]
@@ -46,10 +46,16 @@ def look_at_the_messages(verdict: Verdict, attempts: list[Attempt], faults: tupl
     verdict.hold(repeated <= lost, f"{repeated} messages came twice")
     keys = [each.split("-", 6)[-1] for each in dict.fromkeys(ids)]
     verdict.hold(all(a != b for a, b in itertools.pairwise(keys)), f"told again of the same: {keys}")
+    noticed = [notice for attempt in attempts for notice in attempt.notices]
+    expected = [fault for fault in faults if fault.kind in (REFUSED, STOPPED, TIMED_OUT)]
+    verdict.hold(len(noticed) <= len(expected), f"told by another path, too: {noticed}")
+    return keys
+
+
+def look_at_the_messages(verdict: Verdict, attempts: list[Attempt], faults: tuple[Fault, ...]) -> None:
+    """As of failures, and at last that it is over."""
+    keys = look_at_the_failures(verdict, attempts, faults)
     failed = any(attempt.end in FAILED for attempt in attempts) and not attempts[-1].notices
     recovered = [RECOVERED] if failed else []
     verdict.hold([key for key in keys if key == RECOVERED] == recovered, f"told of the recovery: {keys}")
     verdict.hold(keys[-1:] == recovered or bool(attempts[-1].notices), f"the last word is {keys[-1:]}")
-    noticed = [notice for attempt in attempts for notice in attempt.notices]
-    expected = [fault for fault in faults if fault.kind in (REFUSED, STOPPED, TIMED_OUT)]
-    verdict.hold(len(noticed) <= len(expected), f"told by another path, too: {noticed}")

@@ -19,12 +19,13 @@ from tests.faults.edges import (
     PUBLICATION,
     RECOVER,
     REFUSED,
+    REJECTED,
     ROTATE,
     STOPPED,
     Edge,
     Fault,
 )
-from tests.faults.judge import judged, judged_log_in
+from tests.faults.judge import judged, judged_log_in, judged_rejection
 from tests.faults.trial import Stage, edges_of, recorded
 from tests.faults.verdict import Verdict
 from tests.workflow.applications import CASES, Case
@@ -34,6 +35,7 @@ PAIRS = 15
 # What comes before the fault where the edges of a rollback are recorded: the server has the new password, and the
 # promotion is not made.
 FAILED = Fault(Edge("FinishSecret", 0, INVOCATION, "invoked"), KILLED)
+REJECTED_VALUE = Fault(Edge("SetSecret", 0, INVOCATION, "invoked"), REJECTED)
 ENDED = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), STOPPED)
 BASES = (
     # Rolled back by the same execution.
@@ -99,6 +101,7 @@ def swept(stage: Stage, case: Case, part: int = 0, parts: int = 1) -> Sweep:
             later += [(each[0], after)] if len(each) == 1 and after else []
     if case == CASES[0]:
         add_log_ins(stage, case, sweep, part, parts)
+        add_rejections(stage, case, sweep, part, parts)
     sweep.verdicts += paired(stage, case, later, PAIRS // parts, random.Random(f"{SEED} {case} {part}"))
     return sweep
 
@@ -114,6 +117,24 @@ def add_log_ins(stage: Stage, case: Case, sweep: Sweep, part: int, parts: int) -
     for fault in faults[part::parts]:
         with stage.trial(case, fault) as trial:
             sweep.verdicts.append(judged_log_in(trial, fault))
+
+
+def edges_of_a_rejection(stage: Stage, case: Case) -> list[Edge]:
+    """Those of a rollback that takes AWSPENDING off a value, because the service has refused it for good."""
+    with stage.trial(case, REJECTED_VALUE) as trial:
+        trial.rotate()
+        return [edge for edge in edges_of(trial) if edge.where not in (*STEPS, ROTATE, RECOVER)]
+
+
+def add_rejections(stage: Stage, case: Case, sweep: Sweep, part: int, parts: int) -> None:
+    """What `edges_of_a_rejection` has, each with every kind of fault."""
+    edges = edges_of_a_rejection(stage, case)
+    sweep.edges += map(str, edges)
+    faults = [Fault(edge, kind) for edge in edges for kind in edge.kinds]
+    sweep.applicable += len(faults)
+    for fault in faults[part::parts]:
+        with stage.trial(case, REJECTED_VALUE, fault) as trial:
+            sweep.verdicts.append(judged_rejection(trial, (REJECTED_VALUE, fault)))
 
 
 def paired(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.edges import Edge, Fault
-from tests.faults.judge import judged
-from tests.faults.sweep import knows_the_engine
+from tests.faults.judge import judged, judged_rejection
+from tests.faults.sweep import REJECTED_VALUE, edges_of_a_rejection, knows_the_engine
 from tests.faults.trial import Stage, recorded
 from tests.workflow.applications import CASES, Case
 
@@ -30,4 +30,19 @@ def test_one_fault_at_any_edge_breaks_no_promise(case: Case) -> None:
             broken += [verdict] if verdict.broken else []
 
     assert len(edges) > 20
+    assert broken == []
+
+
+@pytest.mark.xdist_group("edges of a rejection")
+def test_a_value_that_is_refused_for_good_is_given_up_with_one_fault_at_any_edge_of_the_rollback() -> None:
+    case = CASES[0]
+    broken = []
+    with Stage.set_up(case.kind) as stage:
+        edges = [edge for edge in edges_of_a_rejection(stage, case) if edge.where == "RollBack"]
+        for fault in one_kind_each(edges, case):
+            with stage.trial(case, REJECTED_VALUE, fault) as trial:
+                verdict = judged_rejection(trial, (REJECTED_VALUE, fault))
+            broken += [verdict] if verdict.broken else []
+
+    assert "secretsmanager:UpdateSecretVersionStage" in {edge.name for edge in edges}
     assert broken == []

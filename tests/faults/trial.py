@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+from rotation import waiting
 from rotation.executions import ROLLBACK
 from rotatorctl.local.secrets_manager import SecretsManagerError
 from tests.contract.worlds import WORLDS
@@ -29,6 +30,8 @@ from tests.workflow.machine import ROTATE, STATES
 TOLD = ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CONSOLE_URL"]
 TOLD += ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "PRIVATE_CA"]
 NOT_STARTED = "not started"
+# Seconds between two looks of `rotate` that waits: of all that a trial does, looking would take the longest.
+LOOK = 0.2
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class Stage:
     @contextmanager
     def trial(self, case: Case, *faults: Fault) -> Iterator[Trial]:
         """An application whose functions run in processes of their own, with these faults laid."""
-        with rotating(case, self.server, self.definition) as application:
+        with rotating(case, self.server, self.definition) as application, patch.object(waiting, "LABELS_EVERY", LOOK):
             environment = {name: os.environ[name] for name in TOLD}
             called = Functions(self.functions.path, self.functions.log_file, environment)
             application.machine.handlers.update({state: called.handler(state) for state in STATES})

@@ -23,7 +23,10 @@ from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.sns.models import Subscription
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
+from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
 from rotation import executions, secret_store, waiting
 from rotatorctl.local.permissions import Role
@@ -48,6 +51,14 @@ ROLES |= {ROTATE: "RotateRole", FIND_OVERDUE: "FindOverdueRole", MACHINE: "Rotat
 
 # The interpreter would read the definition again for each execution; what an execution remembers is not kept in it.
 _parsed = cache(AmazonStateLanguageParser.parse)
+# And each path of it, whenever a state reads its input.
+_path = cache(json_path.parse)  # type: ignore[attr-defined]  # moto imports it there
+
+
+def _clients() -> Callable[..., Any]:
+    """The interpreter would make a client for each function that it calls."""
+    made = cache(boto_client_for)
+    return lambda region, service, **_: made(region, service)
 
 
 @cache
@@ -128,15 +139,19 @@ class Machine:
         self.secrets_manager = SecretsManager(
             invoke=self.rotate, silences=silences, region=REGION, account=ACCOUNT, roles=self.roles
         )
-        self.stepfunctions = boto3.client("stepfunctions")
-        self._queue = boto3.client("sqs").create_queue(QueueName="mail")["QueueUrl"]
+        self.stepfunctions, self._sqs, self._sns = (
+            boto3.client("stepfunctions"),
+            boto3.client("sqs"),
+            boto3.client("sns"),
+        )
+        self._queue = self._sqs.create_queue(QueueName="mail")["QueueUrl"]
         self.topic = self._subscribe()
         self.arn = self._deploy(definition, self.topic)
 
     def _subscribe(self) -> str:
-        topic = str(boto3.client("sns").create_topic(Name="alerts")["TopicArn"])
+        topic = str(self._sns.create_topic(Name="alerts")["TopicArn"])
         queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:mail"
-        boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
+        self._sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
         return topic
 
     def _deploy(self, definition: dict[str, Any], topic: str) -> str:
@@ -198,16 +213,16 @@ class Machine:
 
     def break_topic(self) -> None:
         """From now on nothing can be published."""
-        boto3.client("sns").delete_topic(TopicArn=self.topic)
+        self._sns.delete_topic(TopicArn=self.topic)
 
     def mend_topic(self) -> None:
         self._subscribe()
 
     def messages(self) -> list[dict[str, Any]]:
         """The messages since the last call, each as a queue gets it: Subject, Message (JSON), MessageAttributes."""
-        answer = boto3.client("sqs").receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
+        answer = self._sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10)
         for message in answer.get("Messages", []):
-            boto3.client("sqs").delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+            self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 
 
@@ -232,6 +247,8 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         patch.object(boto3, "DEFAULT_SESSION", _session()),
         patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
         patch.object(AmazonStateLanguageParser, "parse", _parsed),
+        patch.object(json_path, "parse", _path),
+        patch.object(lambda_eval_utils, "boto_client_for", _clients()),
         patch.object(Subscription, "private_key", lambda _: _signing_key()),
         patch.object(retrier_decl, "time", _Hurry()),
         patch.object(waiting, "LABELS_EVERY", 0.05),
