@@ -42,18 +42,19 @@ class Waiting:
     def for_end(self, arn: str, *, perhaps_ended: bool = False, log_in: bool = False) -> Execution | None:
         """The execution as it ended, or None once the token is AWSCURRENT: nothing after that changes anything.
 
-        Raises StillRunningError at the deadline. A call without an answer, or a throttled one, is made again.
+        Raises StillRunningError at the deadline, after a last look. A call without an answer, or a throttled one, is
+        made again.
         """
-        pauses = looks(random.uniform, log_in=log_in)
-        look_at = time.monotonic() + (0 if perhaps_ended else next(pauses))
+        pauses, last = looks(random.uniform, log_in=log_in), self._deadline - LABELS_EVERY
+        look_at = min(last, time.monotonic() + (0 if perhaps_ended else next(pauses)))
         while True:
             with suppress(UnavailableError):
                 if self._store.describe().carries(self._token, AWSCURRENT):
                     return None
                 if time.monotonic() >= look_at:
-                    look_at = time.monotonic() + next(pauses)
+                    look_at = min(last, time.monotonic() + next(pauses))
                     if (execution := self._executions.at(arn)) and execution.ended:
                         return execution
-            if time.monotonic() + LABELS_EVERY >= self._deadline:
+            if time.monotonic() >= last:
                 raise StillRunningError(f"{arn} is still running; the next call joins it")
             time.sleep(LABELS_EVERY)

@@ -97,7 +97,8 @@ def test_the_execution_is_looked_at_rarely(
     with pytest.raises(StillRunningError):
         wait(account, clock, 600).for_end(arn)
 
-    assert looks == {min: [30, 230, 430], max: [230, 530]}[bound]
+    # The last one is at the deadline.
+    assert looks == {min: [30, 230, 430, 599], max: [230, 530, 599]}[bound]
 
 
 def test_a_mere_log_in_is_looked_at_soon_and_often(
@@ -109,7 +110,22 @@ def test_a_mere_log_in_is_looked_at_soon_and_often(
     with pytest.raises(StillRunningError):
         wait(account, clock, 35).for_end(arn, log_in=True)
 
-    assert looks == [10, 20, 30]
+    assert looks == [10, 20, 30, 34]
+
+
+@pytest.mark.parametrize("seconds", [20, 235, 429])
+def test_an_execution_that_ended_just_before_the_deadline_is_seen(
+    account: Account, clock: Clock, arn: str, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Before any look was due, or some seconds after one."""
+    monkeypatch.setattr(random, "uniform", min)
+    deadline = clock.now + seconds
+    clock.meanwhile = lambda: end(arn, "FAILED") if clock.now >= deadline - 1 else None
+
+    ended = wait(account, clock, seconds).for_end(arn)
+
+    assert ended and ended.status == "FAILED"
+    assert clock.now == deadline - 1
 
 
 def test_an_execution_that_has_perhaps_ended_is_looked_at_first(account: Account, clock: Clock, arn: str) -> None:
