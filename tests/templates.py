@@ -68,6 +68,12 @@ class Deployment:
         given = self.resolve(self.template["Resources"]["Monitoring"]["Properties"]["Parameters"])
         return type(self)(MONITORING, f"{self.stack_name}-Monitoring", self.region, self.account, self.ids, given)
 
+    def present(self) -> dict[str, Json]:
+        """The properties, as they are written, of each resource that the conditions let be, by its logical id."""
+        resources = self.template["Resources"].items()
+        there = ((name, body) for name, body in resources if "Condition" not in body or self._holds(body["Condition"]))
+        return {name: body["Properties"] for name, body in there}
+
     def roles(self) -> dict[str, list[Json]]:
         """The policy documents of each role, of both templates, by the role's logical id."""
         found = {name: self._documents(body) for name, body in self._of_type("AWS::IAM::Role").items()}
@@ -107,6 +113,7 @@ class Deployment:
             "Sub": self._substituted,
             "If": lambda given: self.resolve(given[1] if self._holds(given[0]) else given[2]),
             "Join": lambda given: given[0].join(self.resolve(given[1])),
+            "Split": lambda given: self.resolve(given[1]).split(given[0]),
             "FindInMap": lambda given: self._mapped(*map(self.resolve, given)),
             "Equals": lambda given: self.resolve(given[0]) == self.resolve(given[1]),
             "Not": lambda given: not self.resolve(given[0]),
