@@ -74,6 +74,11 @@ class Deployment:
         there = ((name, body) for name, body in resources if "Condition" not in body or self._holds(body["Condition"]))
         return {name: body["Properties"] for name, body in there}
 
+    def refusals(self) -> list[str]:
+        """What the template's rules say against the parameters."""
+        assertions = [each for rule in self.template["Rules"].values() for each in rule["Assertions"]]
+        return [each["AssertDescription"] for each in assertions if not self.resolve(each["Assert"])]
+
     def roles(self) -> dict[str, list[Json]]:
         """The policy documents of each role, of both templates, by the role's logical id."""
         found = {name: self._documents(body) for name, body in self._of_type("AWS::IAM::Role").items()}
@@ -117,6 +122,8 @@ class Deployment:
             "FindInMap": lambda given: self._mapped(*map(self.resolve, given)),
             "Equals": lambda given: self.resolve(given[0]) == self.resolve(given[1]),
             "Not": lambda given: not self.resolve(given[0]),
+            "Or": lambda given: any(map(self.resolve, given)),
+            "Fn::EachMemberEquals": lambda given: all(each == given[1] for each in self.resolve(given[0])),
         }
 
     def _holds(self, condition: str) -> bool:

@@ -1,5 +1,6 @@
 """What a stack comes to by its parameters: what the nested stack is given, what is there, who is called."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,6 +117,66 @@ def environments(*names: str) -> dict[tuple[str, str], Any]:
                 variables = stack.resolve(inherited | body.get("Environment", {}).get("Variables", {}))
                 found |= {(variable, function): value for variable, value in variables.items()}
     return found
+
+
+TOO_FEW = {"VpcSubnetIds": "VpcSubnetIds needs VpcSecurityGroupIds."}
+TOO_FEW |= {"VpcSecurityGroupIds": "VpcSecurityGroupIds needs VpcSubnetIds."}
+
+
+@pytest.mark.parametrize("names", [(), *((name,) for name in GIVEN), tuple(TOO_FEW), tuple(GIVEN)])
+def test_subnets_and_security_groups_are_refused_without_each_other_and_nothing_else_is(names: tuple[str, ...]) -> None:
+    assert deployed(*names).refusals() == [TOO_FEW[name] for name in names if name in TOO_FEW and len(names) == 1]
+
+
+# By parameter, values that are taken and values that are refused.
+VALUES: dict[str, tuple[list[str], list[str]]] = {
+    "RunbookUrl": (
+        ["", "docs/failures.md", "https://wiki.example.com/rotation?version=2", "https://[2001:db8::1]:8443/~ops/a_b"],
+        ["http://wiki.example.com", "docs/others.md", "docs/failures-md", "https://", "wiki https://example.com"],
+    ),
+    "PagerArn": (
+        [
+            "",
+            PAGER,
+            "arn:aws-cn:sns:cn-north-1:123456789012:pager",
+            "arn:aws-us-gov:sns:us-gov-west-1:123456789012:pager",
+            "arn:aws:ssm-incidents::123456789012:response-plan/pager",
+        ],
+        [
+            "pager",
+            "arn:aws:sns",
+            "arn:aws:sns:eu-central-1:123456789012:",
+            "arn:aws:sns:eu-central-1::pager",
+            "arn:aws:sns:eu-central-1:12345678901:pager",
+            "arn:aws::eu-central-1:123456789012:pager",
+            f" {PAGER}",
+            f"{PAGER} ",
+        ],
+    ),
+}
+MEANS_SOMETHING = (" ", "\t", "\n", '"', "'", "\\", "{", "}", "<", ">")
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_parameter_takes_what_it_is_for_and_nothing_else(name: str) -> None:
+    """A pattern has to match the whole value:
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
+    """
+    taken, refused = VALUES[name]
+    pattern = re.compile(TEMPLATE["Parameters"][name]["AllowedPattern"])
+
+    assert [value for value in taken if not pattern.fullmatch(value)] == []
+    assert [value for value in refused if pattern.fullmatch(value)] == []
+
+
+@pytest.mark.parametrize("sign", MEANS_SOMETHING)
+def test_a_runbooks_url_holds_no_sign_that_means_something_where_it_is_filled_in(sign: str) -> None:
+    """In the state machine's definition and its intrinsic functions, and in what EventBridge makes a message of."""
+    pattern = re.compile(TEMPLATE["Parameters"]["RunbookUrl"]["AllowedPattern"])
+
+    assert not pattern.fullmatch(f"https://wiki.example.com/{sign}")
+    assert not pattern.fullmatch(f"https://wiki.example.com/a{sign}b")
 
 
 def test_every_parameter_is_tried() -> None:

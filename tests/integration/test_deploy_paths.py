@@ -15,7 +15,7 @@ import jmespath
 import pytest
 
 from rotatorctl.local.emulator import ROOT
-from rotatorctl.local.stack import STACK_NAME, OfflineStack, alone, deploy
+from rotatorctl.local.stack import STACK_NAME, DeploymentError, OfflineStack, alone, deploy
 
 pytestmark = pytest.mark.xdist_group("deploy paths")
 
@@ -142,6 +142,16 @@ def test_a_stack_with_a_key_stores_under_it_and_rotates(offline: OfflineStack, t
     rules = [each["Name"] for each in offline.client("events").list_rules()["Rules"] if "with-a-key" in each["Name"]]
     assert [each for each in rules if "AlertFailed" in each] == []
     assert [each for each in rules if "RollbackEnded" in each]
+
+
+def test_subnets_without_security_groups_are_refused_before_anything_is_made(
+    offline: OfflineStack, tmp_path: Path
+) -> None:
+    with pytest.raises(DeploymentError, match=r"VpcSubnetIds needs VpcSecurityGroupIds\."):
+        deploy(offline.environment, tmp_path, {"VpcSubnetIds": "subnet-1"}, name="half-a-vpc")
+
+    made = offline.client("lambda").list_functions()["Functions"]
+    assert [each["FunctionName"] for each in made if "half-a-vpc" in each["FunctionName"]] == []
 
 
 def test_the_template_works_as_a_part_of_another_one(offline: OfflineStack, tmp_path: Path) -> None:
