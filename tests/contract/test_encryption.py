@@ -12,12 +12,13 @@ from tests.templates import ROOT
 
 type Json = dict[str, Any]
 
-PAGE = (ROOT / "docs/encryption.md").read_text()
+PAGE, SECURITY = ((ROOT / name).read_text() for name in ("docs/encryption.md", "SECURITY.md"))
+ACCOUNT = "123456789012"
 # The page's example. The rotate function's role is a parameter of the nested stack.
 VALUES = {
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
-    "AWS::AccountId": "123456789012",
+    "AWS::AccountId": ACCOUNT,
     "AWS::URLSuffix": "amazonaws.com",
     "AWS::StackName": "secret-rotation",
     "Name": "secret-rotation",
@@ -99,9 +100,32 @@ def test_every_log_group_is_one_that_the_key_serves() -> None:
         assert served.fullmatch(f"arn:aws:logs:us-east-1:123456789012:log-group:{name}"), name
 
 
-def test_the_conditions_that_eventbridge_does_not_support_are_not_asked_of_it() -> None:
+def test_alarms_use_the_key_for_this_account_alone() -> None:
     """https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services"""
-    assert "Condition" not in services()["events.amazonaws.com"]
+    assert services()["cloudwatch.amazonaws.com"]["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def test_the_workflows_log_is_read_on_its_way_under_the_context_with_which_it_is_written() -> None:
+    written = [each["Condition"] for each in policy("roles") if each["Sid"] == "TheWorkflowsLogOnItsWay"]
+
+    assert [services()["delivery.logs.amazonaws.com"]["Condition"]] == written
+
+
+def test_one_services_statement_has_no_condition_and_both_pages_say_so() -> None:
+    """AWS's own has none:
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html#eb-sqs-encrypted
+    """
+    (without,) = [name for name, statement in services().items() if "Condition" not in statement]
+    row = re.search(r"^\| \*\*Confused deputy, of EventBridge\*\*.*$", SECURITY, re.MULTILINE)
+    (confined,) = ALL["UndeliveredAlertsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert (without, services()[without]["Sid"]) == ("events.amazonaws.com", "UndeliveredNoticesToTheQueue")
+    assert "### Why one statement has no condition\n\n`UndeliveredNoticesToTheQueue`" in PAGE
+    assert row and "`UndeliveredNoticesToTheQueue` has no condition" in row[0]
+    # What stands in its place, as they say.
+    assert confined["Condition"].keys() == {"ArnEquals"}
+    assert confined["Condition"]["ArnEquals"].keys() == {"aws:SourceArn"}
 
 
 def test_every_statement_has_its_source() -> None:
