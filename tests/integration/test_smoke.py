@@ -10,6 +10,7 @@ from tests.integration.conftest import PATIENCE, Deployed
 from tests.smoke import aws
 from tests.smoke.aws import Smoke
 from tests.smoke.stack import Stack, StoppedError
+from tests.templates import MONITORING, TEMPLATE
 
 pytestmark = pytest.mark.xdist_group("offline stack")
 
@@ -35,20 +36,48 @@ def smoke(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Smoke
     stack = Stack(client, deployed.stack.environment, template, poll=0.1, patience=PATIENCE)
     smoke = Smoke(stack, retry_patience=PATIENCE, trail_patience=0)
     yield smoke
-    assert remains(deployed, smoke.stack.name) == []
+    assert remains(deployed, smoke.stack.name) == {}
 
 
-def remains(deployed: Deployed, name: str) -> list[str]:
-    """What an account still has of a smoke test."""
-    stack = deployed.stack
-    stacks = stack.client("cloudformation").describe_stacks()["Stacks"]
-    found = [each["StackName"] for each in stacks if each["StackStatus"] != "DELETE_COMPLETE"]
-    found += [each["Name"] for each in stack.client("s3").list_buckets()["Buckets"]]
-    found += stack.client("sqs").list_queues().get("QueueUrls", [])
-    found += [each["Name"] for each in stack.secrets.list_secrets(IncludePlannedDeletion=True)["SecretList"]]
-    found += [each["FunctionName"] for each in stack.client("lambda").list_functions()["Functions"]]
-    found += [each["name"] for each in stack.client("stepfunctions").list_state_machines()["stateMachines"]]
-    return [each for each in found if name in each]
+_STACKS = "Stacks[?StackStatus!='DELETE_COMPLETE'].StackName"
+# How each kind of thing that the templates and the smoke test itself make is listed.
+LISTED = {
+    "AWS::CloudFormation::Stack": ("cloudformation", "describe_stacks", _STACKS),
+    "AWS::CloudWatch::Alarm": ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
+    "AWS::CloudWatch::Dashboard": ("cloudwatch", "list_dashboards", "DashboardEntries[].DashboardName"),
+    "AWS::Events::Rule": ("events", "list_rules", "Rules[].Name"),
+    "AWS::IAM::ManagedPolicy": ("iam", "list_policies", "Policies[].PolicyName"),
+    "AWS::IAM::Role": ("iam", "list_roles", "Roles[].RoleName"),
+    "AWS::Logs::LogGroup": ("logs", "describe_log_groups", "logGroups[].logGroupName"),
+    "AWS::S3::Bucket": ("s3", "list_buckets", "Buckets[].Name"),
+    "AWS::SNS::Subscription": ("sns", "list_subscriptions", "Subscriptions[].SubscriptionArn"),
+    "AWS::SNS::Topic": ("sns", "list_topics", "Topics[].TopicArn"),
+    "AWS::SQS::Queue": ("sqs", "list_queues", "QueueUrls[]"),
+    "AWS::SecretsManager::Secret": ("secretsmanager", "list_secrets", "SecretList[].Name"),
+    "AWS::Serverless::Function": ("lambda", "list_functions", "Functions[].FunctionName"),
+    "AWS::StepFunctions::StateMachine": ("stepfunctions", "list_state_machines", "stateMachines[].name"),
+}
+# What is a part of one of those, and goes with it.
+PARTS = {"AWS::IAM::Policy", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::SQS::QueuePolicy"}
+# The emulator is deployed without them.
+NOT_OFFLINE = {"AWS::Logs::QueryDefinition"}
+
+
+def remains(deployed: Deployed, name: str) -> dict[str, list[str]]:
+    """What an account still has of a smoke test, by its kind."""
+    client, found = cast(Callable[[str], Any], deployed.stack.client), dict[str, list[str]]()
+    for kind, (service, operation, names) in LISTED.items():
+        planned = {"IncludePlannedDeletion": True} if service == "secretsmanager" else {}
+        listed = client(service).get_paginator(operation).paginate(**planned).search(names)
+        if left := [each for each in map(str, listed) if name in each]:
+            found[kind] = left
+    return found
+
+
+def test_all_kinds_of_things_that_are_made_are_looked_for() -> None:
+    made = {body["Type"] for template in (TEMPLATE, MONITORING) for body in template["Resources"].values()}
+
+    assert made - LISTED.keys() == PARTS | NOT_OFFLINE
 
 
 def test_it_sees_what_the_offline_stack_can_show_and_leaves_nothing(
@@ -66,10 +95,19 @@ def test_it_sees_what_the_offline_stack_can_show_and_leaves_nothing(
     # The emulator may be done with an update before it is seen; on AWS one takes minutes.
     seen, status = iter(["UPDATE_IN_PROGRESS"] * 2), smoke.stack.status
     monkeypatch.setattr(smoke.stack, "status", lambda: next(seen, None) or status())
+    there, clean_up = list[set[str]](), smoke.stack.clean_up
+
+    def cleaning_up() -> list[str]:
+        there.append(set(remains(deployed, smoke.stack.name)))
+        return clean_up()
+
+    monkeypatch.setattr(smoke.stack, "clean_up", cleaning_up)
 
     assert not smoke.run()  # no IAM, no CloudTrail
 
     assert smoke.found == OFFLINE
+    # It is found as long as it is there.
+    assert there == [LISTED.keys()]
     said = capsys.readouterr().out
     assert [line.split(":")[0] for line in said.splitlines() if "(" in line] == list(OFFLINE.values())
     assert len(made) == 4

@@ -18,21 +18,11 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import ClientError
 
+from tests.smoke.before import PLAN, obstacle, warning
 from tests.smoke.stack import ROOT, Execution, Stack, StoppedError
 
 say = partial(print, flush=True)
 LATER_STEPS = {"setSecret", "testSecret", "finishSecret"}
-PLAN = """\
-In account {account}, Region {region}, as {caller}, this
-  - makes a bucket, deploys the stack from there as {name}, makes two secrets that mean nothing to anybody, and a queue;
-  - rotates one of the secrets three times, once while the stack is updated, and lets a fourth rotation fail: function
-    FinishSecret is refused all concurrency meanwhile. Secrets Manager's own retry of that is awaited for 30 minutes;
-  - lets the workflow try the other secret, which it must not be able to read;
-  - removes all of it again. Nothing else in the account is touched;
-    CloudTrail and X-Ray keep what they recorded of it.
-It takes 20 to 75 minutes and costs some US cents; if it is killed and the stack stays, some US dollars a month.
-What could not be removed is named at the end. Nobody is sent a mail.
-"""
 ASSUMPTIONS = {
     "accepted": "a pending version that another function wrote with the RotationToken is accepted",
     "later steps": "setSecret, testSecret and finishSecret are sent after the promotion",
@@ -196,10 +186,14 @@ class Smoke:
 
 def main(arguments: list[str]) -> int:
     session = boto3.Session()
+    if why := obstacle(session):
+        say(f"Nothing was done. {why}")
+        return 2
     identity = session.client("sts").get_caller_identity()
     stack = Stack(cache(session.client), dict(os.environ))
     account = identity["Account"]
     say(PLAN.format(account=account, region=session.region_name, caller=identity["Arn"], name=stack.name))
+    say(warning(session), end="")
     if arguments != [account]:
         say(f"Nothing was done. To do it: make smoke-aws SMOKE_ACCOUNT={account}")
         return 2

@@ -44,11 +44,7 @@ class Stack:
 
     def deploy(self, folder: Path) -> None:
         """The stack, from a bucket of its own; built in the folder."""
-        s3 = self.client("s3")
-        region = s3.meta.region_name
-        elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        self.made.append((f"bucket {self.name}", self.remove_bucket))
-        s3.create_bucket(Bucket=self.name, **elsewhere)
+        self.bucket()
         if self.template is None:
             self.template = folder / "build" / "template.yaml"
             self.sam("build", "--template-file", str(ROOT / "template.yaml"), "--build-dir", str(folder / "build"))
@@ -56,6 +52,20 @@ class Stack:
         self.sam(*self.deployment())
         outputs = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]["Outputs"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+    def bucket(self) -> None:
+        """The bucket, which is named after the stack: a name that was drawn for this run."""
+        s3 = self.client("s3")
+        region = s3.meta.region_name
+        elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        self.made.append((f"bucket {self.name}", self.remove_bucket))
+        try:
+            s3.create_bucket(Bucket=self.name, **elsewhere)
+        except s3.exceptions.BucketAlreadyOwnedByYou:
+            pass  # the answer to the call was lost, and the client made it again
+        except s3.exceptions.BucketAlreadyExists:
+            self.made.pop()
+            raise StoppedError(f"the bucket {self.name} is somebody else's; run it again") from None
 
     def deployment(self, *parameters: str) -> list[str]:
         overrides = ["--parameter-overrides", *parameters] if parameters else []
