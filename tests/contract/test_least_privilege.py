@@ -92,6 +92,7 @@ def test_a_role_does_not_learn_that_a_secret_does_not_exist(name: str) -> None:
 
 # Calls of other services: what is called, on what, and by whom it may be.
 STATES, SNS = f"arn:aws:states:{REGION}:{ACCOUNT}:", f"arn:aws:sns:{REGION}:{ACCOUNT}:"
+SQS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:"
 MACHINE, EXECUTION = f"{STATES}stateMachine:{STACK}", f"{STATES}execution:{STACK}:app-1"
 OTHER_EXECUTION = f"{STATES}execution:{STACK}-2:app-1"
 OTHER_CALLS: list[tuple[str, str, set[str]]] = [
@@ -109,8 +110,9 @@ OTHER_CALLS: list[tuple[str, str, set[str]]] = [
     ("sns:Publish", f"{SNS}AlertTopic", {"RotationStateMachineRole", "FindOverdueRole"}),
     ("sns:Publish", f"{SNS}NoticeTopic", {"TellRole"}),
     ("sns:Publish", f"{SNS}other", set()),
-    ("sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:UndeliveredAlerts", {"RotateRole", "FindOverdueRole"}),
-    ("sqs:ReceiveMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:UndeliveredAlerts", set()),
+    ("sqs:SendMessage", f"{SQS}UndeliveredAlerts", {"RotateRole", "FindOverdueRole"}),
+    ("sqs:SendMessage", f"{SQS}other", set()),
+    *((f"sqs:{call}", f"{SQS}UndeliveredAlerts", set()) for call in ("ReceiveMessage", "DeleteMessage", "PurgeQueue")),
     *((action, f"arn:aws:rds:{REGION}:{ACCOUNT}:{kind}:orders", {"SetSecretRole", "RollBackRole"})
       for action, kind in (("rds:DescribeDBInstances", "db"), ("rds:DescribeDBClusters", "cluster"))),
     ("rds:ModifyDBInstance", f"arn:aws:rds:{REGION}:{ACCOUNT}:db:orders", set()),

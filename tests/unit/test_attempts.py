@@ -514,6 +514,10 @@ def counted(capsys: pytest.CaptureFixture[str], account: Account, step: str = "c
     event = {"Step": step, "SecretId": account.arn, "ClientRequestToken": account.token}
     with suppress(RotationError):
         answer(event | {"RotationToken": "rotation-token"}, Context(60))  # type: ignore[arg-type]  # as above
+    return metrics(capsys)
+
+
+def metrics(capsys: pytest.CaptureFixture[str]) -> list[str]:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [each["Name"] for line in lines for each in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]]
 
@@ -562,6 +566,17 @@ def test_only_the_first_call_begins_a_rotation(account: Account, capsys: pytest.
 def test_an_execution_that_runs_tells_of_itself(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     assert counted(capsys, account) == []
     assert counted(capsys, account) == []
+
+
+def test_an_end_that_is_named_again_is_counted_again(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    """By whoever may invoke the function, too: he can ring the alarm (SECURITY.md)."""
+    name = failed(account, "AlertFailedError")
+
+    for _ in range(2):
+        recover(Executions()._arn(name))
+
+    assert metrics(capsys) == ["NotTold", "NotTold"]
+    assert len(inputs()) == 1
 
 
 def test_a_value_that_was_given_up_is_told_of_until_people_have_it(account: Account, clock: Clock) -> None:
