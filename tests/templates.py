@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import yaml
 
-from rotatorctl.local.permissions import Role
+from rotatorctl.permissions import Role
 
 type Json = dict[str, Any]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rotatorctl.local.permissions import Role
+from rotatorctl.permissions import Role
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

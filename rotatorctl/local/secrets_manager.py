@@ -7,7 +7,7 @@ the rotation function itself, or with its RotationToken, is trusted. A caller fo
 what that role allows; every other caller anything.
 
 Rules come from botocore's service model of secretsmanager 2017-10-17 and from the User Guide; the tests name
-the source of each. Not modelled: encryption, resource policies, the making of replicas, the
+the source of each. Not modelled: encryption, what resource policies mean, the making of replicas, the
 schedule itself, quotas on requests and versions, pagination but of ListSecrets.
 """
 
@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rotatorctl.local.permissions import Role
 from rotatorctl.local.secrets_manager_access import refuse
 from rotatorctl.local.secrets_manager_requests import (
     deletion_window,
@@ -59,6 +58,7 @@ from rotatorctl.local.secrets_manager_secret import (
     not_deleted,
     not_found,
 )
+from rotatorctl.permissions import Role
 
 __all__ = [
     "SILENCES",
@@ -214,6 +214,18 @@ class SecretsManager:
         with self._writing(request["SecretId"]) as secret:
             secret.tags = {k: v for k, v in secret.tags.items() if k not in request["TagKeys"]}
             return {}
+
+    def get_resource_policy(self, *, caller: str | None = None, **request: Any) -> Answer:
+        """GetResourcePolicy."""
+        with self._lock:
+            secret = self._usable(request["SecretId"])
+            return named(secret, **({"ResourcePolicy": secret.policy} if secret.policy else {}))
+
+    def put_resource_policy(self, *, caller: str | None = None, **request: Any) -> Answer:
+        """PutResourcePolicy: kept, and minded by nobody."""
+        with self._writing(request["SecretId"]) as secret:
+            secret.policy = request["ResourcePolicy"]
+            return named(secret)
 
     def delete_secret(self, *, caller: str | None = None, **request: Any) -> Answer:
         """DeleteSecret. The end of the recovery window itself never comes."""

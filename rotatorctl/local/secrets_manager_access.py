@@ -7,8 +7,8 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecre
 from collections.abc import Mapping
 from typing import Any
 
-from rotatorctl.local.permissions import Context, Role
 from rotatorctl.local.secrets_manager_secret import Secret, SecretsManagerError
+from rotatorctl.permissions import Context, Role
 
 # The keys that hold a parameter of the request; all but ListSecrets have those of the secret, too.
 _OF_THE_REQUEST = {

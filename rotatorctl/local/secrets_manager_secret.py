@@ -54,6 +54,7 @@ class Secret:
     last_changed: datetime
     description: str | None = None
     kms_key_id: str | None = None
+    policy: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     versions: dict[str, Version] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)

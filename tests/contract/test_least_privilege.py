@@ -5,10 +5,10 @@ from itertools import product
 
 import pytest
 
-from rotatorctl.local.permissions import Role
 from rotatorctl.local.secrets_manager_access import refuse
 from rotatorctl.local.secrets_manager_secret import Secret, SecretsManagerError
 from rotatorctl.local.secrets_manager_server import OPERATIONS
+from rotatorctl.permissions import Role
 from tests.contract.test_template import ACTIONS, ENDPOINTS, FUNCTIONS, LOGS, STEP_FUNCTIONS, TRACES
 from tests.templates import TEMPLATE, Deployment, named_roles
 

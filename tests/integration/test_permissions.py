@@ -11,8 +11,8 @@ import pytest
 
 from rotatorctl.local.deployed_roles import documents_of
 from rotatorctl.local.emulator import ACCOUNT, REGION
-from rotatorctl.local.permissions import statements_in
 from rotatorctl.local.stack import STACK_NAME
+from rotatorctl.permissions import statements_in
 from tests.integration.conftest import Deployed, DeployedSecret, until
 from tests.integration.test_deployed_engines import create, fields
 from tests.templates import TEMPLATE, Deployment

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rotatorctl.local.permissions import PolicyError, Role
+from rotatorctl.permissions import PolicyError, Role
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:app-AbCdEf"
 ALLOW = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": SECRET}
@@ -127,11 +127,60 @@ def test_values_of_one_key_are_alternatives(operator: str, value: Any, stage: st
 
 
 @pytest.mark.parametrize(
-    ("operator", "matches"),
-    [("StringEquals", False), ("StringLike", False), ("ArnLike", False), ("StringEqualsIfExists", True)],
+    ("operator", "value", "stage", "matches"),
+    [
+        ("StringNotEquals", "AWSCURRENT", "AWSCURRENT", False),
+        ("StringNotEquals", "AWSCURRENT", "AWSPENDING", True),
+        ("StringNotEquals", ["AWSPENDING", "AWSCURRENT"], "AWSCURRENT", False),
+        ("StringNotEquals", ["AWSPENDING", "AWSCURRENT"], "AWSPREVIOUS", True),
+        ("StringNotLike", "AWS*", "AWSCURRENT", False),
+        ("StringNotLike", "AWSP*", "AWSCURRENT", True),
+    ],
 )
-def test_a_key_that_the_call_does_not_have_matches_only_if_exists(operator: str, matches: bool) -> None:
-    """reference_policies_elements_condition_operators: "the values do not match and the condition is false"."""
+def test_an_operator_with_not_is_met_if_no_value_matches(operator: str, value: Any, stage: str, matches: bool) -> None:
+    """reference_policies_condition-logic-multiple-…: "negated matching … evaluated using a logical NOR"."""
+    assert allowed(on_stage(operator, value), secretsmanager_VersionStage=stage) == matches
+
+
+@pytest.mark.parametrize("operator", ["ArnNotEquals", "ArnNotLike"])
+def test_an_arn_that_must_not_match_is_compared_part_by_part(operator: str) -> None:
+    """reference_policies_elements_condition_operators, ARN: both "behave identically"."""
+    role = "arn:aws:iam::123456789012:role/rotate"
+
+    def unless(pattern: str) -> bool:
+        statement = ALLOW | {"Condition": {operator: {"aws:PrincipalArn": pattern}}}
+        return allowed(statement, aws_PrincipalArn=role)
+
+    assert not unless("arn:aws:iam::*:role/rot*")
+    assert unless("arn:aws:iam::*:role/other")
+
+
+@pytest.mark.parametrize(("value", "matches"), [("true", True), ("True", True), ("false", False)])
+def test_a_boolean_knows_no_case(value: str, matches: bool) -> None:
+    """reference_policies_elements_condition_operators, Boolean."""
+    statement = ALLOW | {"Condition": {"Bool": {"aws:SecureTransport": value}}}
+
+    assert allowed(statement, aws_SecureTransport="true") == matches
+
+
+@pytest.mark.parametrize(
+    ("operator", "matches"),
+    [
+        ("StringEquals", False),
+        ("StringLike", False),
+        ("ArnLike", False),
+        ("Bool", False),
+        ("StringEqualsIfExists", True),
+        ("StringNotEquals", True),
+        ("StringNotLike", True),
+        ("ArnNotEquals", True),
+        ("ArnNotLike", True),
+    ],
+)
+def test_a_key_that_the_call_does_not_have_matches_only_if_exists_or_not(operator: str, matches: bool) -> None:
+    """reference_policies_elements_condition_operators: "the values do not match and the condition is false"; "such as
+    StringNotLike or ArnNotLike, and the right key is not present, the condition is true".
+    """
     assert allowed(on_stage(operator, "AWSCURRENT")) == matches
 
 
@@ -182,7 +231,7 @@ def test_the_six_parts_of_an_arn_are_compared_one_by_one(operator: str, pattern:
         {"Effect": "allow"},
         {"Action": []},
         {"Resource": [None]},
-        {"Condition": {"StringNotEquals": {STAGE: "AWSCURRENT"}}},
+        {"Condition": {"StringEqualsIgnoreCase": {STAGE: "AWSCURRENT"}}},
         {"Condition": {"ForAllValues:StringEquals": {STAGE: "AWSCURRENT"}}},
         {"Condition": {"Null": {STAGE: "true"}}},
         {"Condition": {"StringEquals": {STAGE: True}}},

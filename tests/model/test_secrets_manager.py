@@ -1161,3 +1161,10 @@ def test_the_named_combinations_show_each_silence_both_ways() -> None:
 
 def void(_: object) -> None:
     """A step's answer is of no interest."""
+
+
+def test_a_resource_policy_is_given_back_and_left_out_where_there_is_none(model: SecretsManager) -> None:
+    """botocore 1.43, GetResourcePolicy: "A JSON-formatted string that contains the permissions policy"."""
+    assert "ResourcePolicy" not in model.get_resource_policy(SecretId="app")
+    model.put_resource_policy(SecretId="app", ResourcePolicy="{}")
+    assert model.get_resource_policy(SecretId="app")["ResourcePolicy"] == "{}"

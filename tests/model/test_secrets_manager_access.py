@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rotatorctl.local.permissions import Role
 from rotatorctl.local.secrets_manager import SecretsManager
 from rotatorctl.local.secrets_manager_access import context
 from rotatorctl.local.secrets_manager_secret import Secret
 from rotatorctl.local.secrets_manager_server import serve
+from rotatorctl.permissions import Role
 from tests.model.test_secrets_manager_server import connect
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import botocore.client
 from botocore.exceptions import ClientError
 
-from rotatorctl.local.permissions import Role
+from rotatorctl.permissions import Role
 
 MACHINE = "the state machine"
 # The access key that moto's interpreter of the state machine calls other services with.

@@ -29,9 +29,9 @@ from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
 from rotation import executions, secret_store, waiting
-from rotatorctl.local.permissions import Role
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager, Silences
 from rotatorctl.local.secrets_manager_server import serve
+from rotatorctl.permissions import Role
 from tests.templates import TEMPLATE, Deployment, named_roles
 from tests.workflow.acting import MACHINE, acting_as, confined, say_who_calls
 

@@ -17,9 +17,9 @@ import pytest
 from rotation import rds, topic
 from rotation.model import Credentials
 from rotatorctl.local.mongo_server import DATABASE
-from rotatorctl.local.permissions import Json, Role, statements_in
 from rotatorctl.local.secrets_manager import Silences
 from rotatorctl.local.servers import HOST
+from rotatorctl.permissions import Json, Role, statements_in
 from tests.contract.mongo_world import MongoWorld
 from tests.workflow.acting import MACHINE
 from tests.workflow.conftest import RotatedSecret, create_secret

@@ -1,4 +1,4 @@
-"""Which calls an IAM role may make: its identity-based policies, evaluated as AWS documents it.
+"""Which calls an IAM role may make: statements of policies, evaluated as AWS documents it.
 
 A call is allowed if a statement allows it and none denies it; statements that match neither way say nothing. What is
 not known here - an element, an operator, a variable - is refused with PolicyError when the policy is read: a policy
@@ -16,6 +16,7 @@ from typing import Any, Self
 type Json = Mapping[str, Any]
 # The condition keys of a call with their values; a key that the call does not have is absent.
 type Context = Mapping[str, str]
+type _Compare = Callable[[list[str]], Callable[[str], bool]]
 
 _VERSION = "2012-10-17"
 _ELEMENTS = {"Sid", "Effect", "Action", "Resource", "Condition"}
@@ -33,11 +34,11 @@ class _Test:
 
     key: str
     matches: Callable[[str], bool]
-    if_exists: bool
+    lacking_is_met: bool
 
     def met(self, context: Context) -> bool:
         value = context.get(self.key)
-        return self.if_exists if value is None else self.matches(value)
+        return self.lacking_is_met if value is None else self.matches(value)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Statement:
         )
 
     def applies(self, action: str, resource: str, context: Context) -> bool:
+        """`context` has the names of its keys in small letters."""
         return (
             self.action.fullmatch(action) is not None
             and any(each.match(resource) for each in self.resources)
@@ -140,8 +142,10 @@ def _tests(condition: Json) -> Iterable[_Test]:
         if compare is None:
             raise PolicyError(f"unknown operator: {operator}")
         for key, values in keys.items():
+            # A key that the call does not have is none that must not match.
+            lacking_is_met = operator.endswith(_IF_EXISTS) or "Not" in operator
             # Names of keys know no case, also that of a tag in them.
-            yield _Test(key.lower(), compare(_texts(values)), operator.endswith(_IF_EXISTS))
+            yield _Test(key.lower(), compare(_texts(values)), lacking_is_met)
 
 
 def _equal(values: list[str]) -> Callable[[str], bool]:
@@ -158,10 +162,27 @@ def _arn_like(values: list[str]) -> Callable[[str], bool]:
     return lambda value: any(each.match(value) for each in patterns)
 
 
-# ArnEquals and ArnLike behave identically.
-_OPERATORS: Mapping[str, Callable[[list[str]], Callable[[str], bool]]] = {
+def _boolean(values: list[str]) -> Callable[[str], bool]:
+    return [each.lower() for each in values].__contains__
+
+
+def _none_of(compare: _Compare) -> _Compare:
+    def negated(values: list[str]) -> Callable[[str], bool]:
+        matches = compare(values)
+        return lambda value: not matches(value)
+
+    return negated
+
+
+# ArnEquals and ArnLike behave identically, and so do their negations.
+_OPERATORS: Mapping[str, _Compare] = {
     "StringEquals": _equal,
     "StringLike": _like,
     "ArnEquals": _arn_like,
     "ArnLike": _arn_like,
+    "Bool": _boolean,
+    "StringNotEquals": _none_of(_equal),
+    "StringNotLike": _none_of(_like),
+    "ArnNotEquals": _none_of(_arn_like),
+    "ArnNotLike": _none_of(_arn_like),
 }
