@@ -34,6 +34,7 @@ _ALLOW = "let your user or role do that; docs/cli.md#permissions lists what each
 _CODES = {
     "AccessDeniedException": ("AccessDeniedError", _ALLOW),
     "AccessDenied": ("AccessDeniedError", _ALLOW),
+    "UnauthorizedOperation": ("AccessDeniedError", _ALLOW),
     "AuthorizationError": ("AccessDeniedError", _ALLOW),
     "AuthorizationErrorException": ("AccessDeniedError", _ALLOW),
     "ExpiredToken": ("CredentialsError", _LOG_IN_AGAIN),
@@ -97,6 +98,14 @@ class Aws:
     @cached_property
     def keys(self) -> Any:
         return self._client("kms")
+
+    @cached_property
+    def networks(self) -> Any:
+        return self._client("ec2")
+
+    @cached_property
+    def schedules(self) -> Any:
+        return self._client("scheduler")
 
     def _client(self, service: Any) -> Any:
         with self._lock:

@@ -94,6 +94,12 @@ class Described:
         return {tag["Key"]: tag["Value"] for tag in self.answer.get("Tags", [])}
 
     @property
+    def key(self) -> str:
+        """Its KMS key by ARN, id or alias; empty where that is Secrets Manager's own."""
+        key = str(self.answer.get("KmsKeyId", ""))
+        return "" if key.endswith("alias/aws/secretsmanager") else key
+
+    @property
     def function_arn(self) -> str:
         return str(self.answer.get("RotationLambdaARN", ""))
 

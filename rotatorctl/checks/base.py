@@ -1,8 +1,10 @@
 """A finding, and the check that makes it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from typing import Any
 
 from rotation import engines
 from rotation.errors import InvalidSecretError
@@ -10,7 +12,7 @@ from rotation.redaction import conceal
 from rotation.secret import Secret
 from rotatorctl.aws import AWS_ERRORS, explained
 from rotatorctl.deployed import Described, Stack
-from rotatorctl.executions import Executions
+from rotatorctl.executions import Executions, Run
 from rotatorctl.result import Json
 
 PROBLEM, WARNING, NOTE, UNREAD, UNCHECKED, FINE = (
@@ -24,6 +26,8 @@ PROBLEM, WARNING, NOTE, UNREAD, UNCHECKED, FINE = (
 # A check that has to wait for something else.
 WAITS = "NotCheckedYet"
 LEVELS = (PROBLEM, UNREAD, WARNING, UNCHECKED, NOTE, FINE)
+# Of which the newest that ended with a proof is looked for.
+_LOOKED_AT = 5
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,24 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Function:
+    """One of the stack's functions by its name; without a configuration if it is gone."""
+
+    name: str
+    configuration: Mapping[str, Any]
+
+    @property
+    def role(self) -> str:
+        """The ARN of its role."""
+        return str(self.configuration.get("Role", ""))
+
+    @property
+    def subnets(self) -> list[str]:
+        """Those of yours that it runs in, if any."""
+        return list(self.configuration.get("VpcConfig", {}).get("SubnetIds", []))
+
+
+@dataclass(frozen=True)
 class Examined:
     """A secret and the stack; everything is only read, and each thing once."""
 
@@ -65,9 +87,43 @@ class Examined:
         conceal(answer["SecretString"])
         return Secret.parse(answer["SecretString"], self.secret.tags, engines.ENGINES)
 
+    @cached_property
+    def admin(self) -> Described | None:
+        """The admin secret, if the value names one. Raises InvalidSecretError, and CommandError if it is not there."""
+        arn = self.value.admin_arn
+        return Described.read(self.stack.aws, arn) if arn else None
+
+    @cached_property
+    def functions(self) -> dict[str, Function]:
+        """By their logical ids in the template."""
+        resources = self.stack.aws.stacks.describe_stack_resources(StackName=self.stack.name)["StackResources"]
+        return {
+            each["LogicalResourceId"]: self._function(each["PhysicalResourceId"])
+            for each in resources
+            if each["ResourceType"] == "AWS::Lambda::Function"
+        }
+
+    def _function(self, name: str) -> Function:
+        client = self.stack.aws.functions
+        try:
+            return Function(name, dict(client.get_function_configuration(FunctionName=name)))
+        except client.exceptions.ResourceNotFoundException:
+            return Function(name, {})
+
     @property
+    def account(self) -> str:
+        return self.secret.arn.split(":")[4]
+
+    @cached_property
     def executions(self) -> Executions:
         return Executions(self.stack)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The newest executions of the secret that Step Functions still keeps, the newest first."""
+        arn = self.secret.arn
+        names = islice(self.executions.of_secret(arn), _LOOKED_AT)
+        return [run for name in names if (run := self.executions.find(arn, name))]
 
     @property
     def is_readable(self) -> bool:

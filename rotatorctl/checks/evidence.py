@@ -1,42 +1,19 @@
 """What the executions of the secret prove: only the functions themselves can say whether they reach the service."""
 
 from collections.abc import Iterator
-from itertools import islice
 
-from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED
+from rotation.outcome import ROLLED_BACK, ROTATED, UNTOUCHED
 from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.causes import cause_of
 from rotatorctl.executions import LOG_IN_TEST, LOGGED_IN, RUNNING, STOPPED, Run
 from rotatorctl.following import turn_on
 
-# Of which the newest that ended with a proof is looked for.
-_LOOKED_AT = 5
 _PROVES = (ROTATED, UNTOUCHED, ROLLED_BACK, LOGGED_IN)
-
-# What most often lies behind an error; docs/failures.md#errors has all of them.
-_CAUSES = {
-    "UnavailableError": "no route from the functions to the service, a security group, a service that is stopped, or a "
-    "lock (docs/permissions.md#network)",
-    "LoginRefusedError": "somebody changed the password by hand, or the service does not let this user in from there",
-    "PasswordRejectedError": "the service's password policy refuses the new value: tags rotation:length and "
-    "rotation:characters change it (docs/engines.md#tags)",
-    "RightsDifferError": "a user lacks a right on the service (docs/engines.md#least-rights)",
-    "InvalidSecretError": "the value or a tag cannot drive a rotation, or the service's certificate is not trusted: "
-    "parameter PrivateCaCertificate",
-    "AccessDeniedError": "IAM or KMS refused the functions' role the action that the error names (docs/permissions.md)",
-    "StageConflictError": "somebody moved a label, or wrote a value, while it ran",
-    "States.Timeout": "a function gave no answer: most often no route from the VPC to Secrets Manager "
-    "(docs/permissions.md#network)",
-    "Sandbox.Timedout": "a function gave no answer: most often no route from the VPC to Secrets Manager "
-    "(docs/permissions.md#network)",
-    "Lambda.TooManyRequestsException": "the function was throttled: its own or the account's concurrency is used up",
-    "Runtime.ImportModuleError": "the deployed code is damaged: sam build && sam deploy",
-}
-_ELSE = "docs/failures.md#errors says what it means"
 
 
 def _log_in(examined: Examined) -> Iterator[Finding]:
     """Network, TLS and log-in from the functions: by the newest execution that says something of them."""
-    run = next((run for run in _runs(examined) if run.outcome not in (RUNNING, STOPPED)), None)
+    run = next((run for run in examined.runs if run.outcome not in (RUNNING, STOPPED)), None)
     if run is None:
         yield Finding(
             UNCHECKED,
@@ -51,24 +28,35 @@ def _log_in(examined: Examined) -> Iterator[Finding]:
             "LoggedIn",
             f"AWSCURRENT logged in from the functions on {run.started:%Y-%m-%d %H:%M} UTC ({run.outcome})",
             "nobody has tried it since",
-            _link(examined, run),
+            _history(run),
         )
     else:
-        yield Finding(
-            PROBLEM, "LogInFailed", f"the last attempt to log in failed: {_failure(run)}", *_why(examined, run)
-        )
+        yield _failed(examined, run, "LogInFailed", "the last attempt to log in failed")
 
 
 def _last_rotation(examined: Examined) -> Iterator[Finding]:
-    rotations = (run for run in _runs(examined) if run.name.kind != LOG_IN_TEST and run.outcome != RUNNING)
+    rotations = (run for run in examined.runs if run.name.kind != LOG_IN_TEST and run.outcome != RUNNING)
     run = next(rotations, None)
-    if run and run.outcome in (UNTOUCHED, ROLLED_BACK, STOPPED, NEEDS_A_PERSON):
-        found = f"the last rotation ended as {run.outcome!r}: {_failure(run)}"
-        yield Finding(PROBLEM, "LastRotationFailed", found, *_why(examined, run))
-    elif run is None:
+    if run is None:
         yield Finding(
             UNCHECKED, WAITS, "how the last rotation ended", "there is none, or it is longer ago than 90 days"
         )
+    elif run.outcome != ROTATED:
+        yield _failed(examined, run, "LastRotationFailed", f"the last rotation ended as {run.outcome!r}")
+    elif _is_not_counted(examined, run):
+        yield Finding(
+            WARNING,
+            "RotationNotCounted",
+            f"the last rotation succeeded on {run.started:%Y-%m-%d}, but Secrets Manager does not count it",
+            "it may say that the pending version was not created by its rotation function, and will rotate again",
+            "aws cloudtrail lookup-events --lookup-attributes AttributeKey=EventName,AttributeValue=RotationFailed",
+        )
+
+
+def _is_not_counted(examined: Examined, run: Run) -> bool:
+    """AWS shows of LastRotatedDate mostly the day alone."""
+    counted = examined.secret.answer.get("LastRotatedDate")
+    return examined.secret.rotation_enabled and (counted is None or counted.date() < run.started.date())
 
 
 def _pending(examined: Examined) -> Iterator[Finding]:
@@ -105,22 +93,17 @@ def _stuck(examined: Examined, what: str, run: Run | None) -> Finding:
     return Finding(PROBLEM, "PendingMayBeLive", what, why, f"rotatorctl history {name}")
 
 
-def _runs(examined: Examined) -> Iterator[Run]:
-    arn = examined.secret.arn
-    names = islice(examined.executions.of_secret(arn), _LOOKED_AT)
-    return (run for name in names if (run := examined.executions.find(arn, name)))
-
-
-def _failure(run: Run) -> str:
+def _failed(examined: Examined, run: Run, code: str, what: str) -> Finding:
+    """By the code of what most often lies behind the error, if there is something."""
     step, error, reason = run.failure
-    return f"{error} in {step or 'an unknown step'}: {reason}"
+    what = f"{what}: {error} in {step or 'an unknown step'}: {reason}"
+    if cause := cause_of(error, reason):
+        command = cause.command.format(secret=examined.secret.arn, execution=run.execution.arn)
+        return Finding(PROBLEM, cause.code, what, cause.why, command)
+    return Finding(PROBLEM, code, what, "docs/failures.md#errors says what it means", _history(run))
 
 
-def _why(examined: Examined, run: Run) -> tuple[str, str]:
-    return _CAUSES.get(run.failure[1], _ELSE), _link(examined, run)
-
-
-def _link(examined: Examined, run: Run) -> str:
+def _history(run: Run) -> str:
     return f"aws stepfunctions get-execution-history --execution-arn {run.execution.arn}"
 
 

@@ -4,31 +4,27 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding
 from rotatorctl.result import Json
 
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
 _LEAST_CONCURRENCY = 10
+# The template's.
+RUNTIME = "python3.13"
 _UNCONFIRMED = "PendingConfirmation"
 
 
 def _functions(examined: Examined) -> Iterator[Finding]:
-    client, stack = examined.stack.aws.functions, examined.stack
-    resources = stack.aws.stacks.describe_stack_resources(StackName=stack.name)["StackResources"]
-    for resource in resources:
-        if resource["ResourceType"] != "AWS::Lambda::Function":
-            continue
-        name = resource["PhysicalResourceId"]
-        try:
-            function = client.get_function_configuration(FunctionName=name)
-        except client.exceptions.ResourceNotFoundException:
+    client = examined.stack.aws.functions
+    for logical_id, function in examined.functions.items():
+        name = function.name
+        if not function.configuration:
             yield Finding(PROBLEM, "FunctionMissing", f"the function {name} is gone", "no rotation works", "sam deploy")
             continue
-        yield from _state(name, dict(function))
+        yield from _state(name, function.configuration)
+        yield from _runtime(name, function.configuration.get("Runtime", ""))
         reserved = client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
-        yield from _concurrency(name, reserved, name == stack.function_arn.rpartition(":")[2])
+        yield from _concurrency(name, reserved, logical_id == "RotateFunction")
 
 
 def _state(name: str, function: Mapping[str, Any]) -> Iterator[Finding]:
@@ -53,6 +49,17 @@ def _state(name: str, function: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
+def _runtime(name: str, runtime: str) -> Iterator[Finding]:
+    if runtime.startswith("python") and runtime != RUNTIME:
+        yield Finding(
+            WARNING,
+            "OtherRuntime",
+            f"the function {name} runs on {runtime}, and its code is packed for {RUNTIME}",
+            "modules that are packed for one Python may not be imported by another, and Lambda takes old ones away",
+            "sam build && sam deploy",
+        )
+
+
 def _concurrency(name: str, reserved: int | None, is_rotate: bool) -> Iterator[Finding]:
     if reserved is None or (reserved > 0 and not is_rotate) or reserved >= _LEAST_CONCURRENCY:
         return
@@ -66,7 +73,7 @@ def _concurrency(name: str, reserved: int | None, is_rotate: bool) -> Iterator[F
 
 
 def _permission(examined: Examined) -> Iterator[Finding]:
-    client, stack, account = examined.stack.aws.functions, examined.stack, examined.secret.arn.split(":")[4]
+    client, stack, account = examined.stack.aws.functions, examined.stack, examined.account
     try:
         policy = json.loads(client.get_policy(FunctionName=stack.function_arn)["Policy"])
     except client.exceptions.ResourceNotFoundException:
@@ -128,32 +135,9 @@ def _subscriptions(examined: Examined) -> Iterator[Finding]:
             )
 
 
-def _network(examined: Examined) -> Iterator[Finding]:
-    stack = examined.stack
-    resource = stack.aws.stacks.describe_stack_resource(StackName=stack.name, LogicalResourceId="SetSecretFunction")
-    name = resource["StackResourceDetail"]["PhysicalResourceId"]
-    try:
-        vpc = stack.aws.functions.get_function_configuration(FunctionName=name).get("VpcConfig", {})
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
-            raise
-        yield Finding(UNCHECKED, WAITS, "where the functions run", "see the check functions")
-        return
-    subnets, groups = vpc.get("SubnetIds", []), vpc.get("SecurityGroupIds", [])
-    where = f"in the subnets {', '.join(subnets)} with {', '.join(groups)}" if subnets else "in no VPC of yours"
-    yield Finding(
-        NOTE,
-        "WhereFunctionsRun",
-        f"the functions that log in run {where}",
-        "the service and Secrets Manager have to be reached from there (docs/permissions.md#network)",
-        f"aws lambda get-function-configuration --function-name {name} --query VpcConfig",
-    )
-
-
 CHECKS = (
     Check("functions", "all functions of the stack are ready", _functions),
     Check("permission", "Secrets Manager may call the rotate function", _permission),
     Check("state machine", "the state machine is there", _machine),
     Check("subscriptions", "both topics have a confirmed subscription", _subscriptions),
-    Check("network", "", _network),
 )

@@ -39,22 +39,19 @@ def _shape(examined: Examined) -> Iterator[Finding]:
 
 
 def _admin(examined: Examined) -> Iterator[Finding]:
-    try:
-        arn = examined.value.admin_arn if examined.is_readable else None
-    except InvalidSecretError:
-        arn = None
-    if arn is None:
+    if not examined.is_readable:
         yield Finding(UNCHECKED, WAITS, "whether it names an admin secret", "see the check value")
-    elif arn:
-        yield from _admin_secret(examined, arn)
-
-
-def _admin_secret(examined: Examined, arn: str) -> Iterator[Finding]:
+        return
     try:
-        admin = Described.read(examined.stack.aws, arn)
+        if admin := examined.admin:
+            yield from _admin_secret(examined, admin)
+    except InvalidSecretError:
+        yield Finding(UNCHECKED, WAITS, "whether it names an admin secret", "see the check value")
     except CommandError as error:
         yield Finding(PROBLEM, "AdminSecretNotFound", f"of 'masterarn': {error}", "nobody can log in as the admin")
-        return
+
+
+def _admin_secret(examined: Examined, admin: Described) -> Iterator[Finding]:
     if admin.deleted:
         yield Finding(
             PROBLEM,
@@ -63,6 +60,7 @@ def _admin_secret(examined: Examined, arn: str) -> Iterator[Finding]:
             "nobody can log in as the admin",
             f"aws secretsmanager restore-secret --secret-id {admin.arn}",
         )
+    yield from _admin_rotation(admin)
     if admin.tags.get("rotation:admin") != examined.stack.name:
         yield Finding(
             PROBLEM,
@@ -74,12 +72,25 @@ def _admin_secret(examined: Examined, arn: str) -> Iterator[Finding]:
         )
 
 
+def _admin_rotation(admin: Described) -> Iterator[Finding]:
+    if admin.rotation_enabled:
+        by = admin.function_arn or f"the service {admin.answer.get('OwningService', 'that owns it')}"
+        following = admin.answer.get("NextRotationDate")
+        when = f", and next until {following:%Y-%m-%d}" if following else ""
+        yield Finding(
+            NOTE,
+            "AdminRotates",
+            f"the admin secret {admin.name} is rotated, too, by {by}{when}",
+            "while its password changes the admin may be refused for seconds, and a rotation that meets this is taken "
+            "back and tried again: keep the two windows apart",
+            f"aws secretsmanager describe-secret --secret-id {admin.arn} --query RotationRules",
+        )
+
+
 def _key(examined: Examined) -> Iterator[Finding]:
-    key = examined.secret.answer.get("KmsKeyId")
-    if not key or key.endswith("alias/aws/secretsmanager"):
+    if not (key := examined.secret.key):
         return
-    account = examined.secret.arn.split(":")[4]
-    if key.startswith("arn:") and key.split(":")[4] != account:
+    if key.startswith("arn:") and key.split(":")[4] != examined.account:
         yield Finding(
             PROBLEM,
             "KeyOfAnotherAccount",
@@ -101,9 +112,8 @@ def _key(examined: Examined) -> Iterator[Finding]:
         NOTE,
         "CustomerManagedKey",
         f"it is encrypted with the KMS key {key}",
-        "a key policy that does not let IAM decide has to name the functions' roles "
-        "(docs/permissions.md#customer-managed-kms-keys); a rotation shows it",
-        f"aws kms get-key-policy --key-id {key} --policy-name default --output text",
+        "whoever reads the secret needs kms:Decrypt with it (docs/permissions.md#customer-managed-kms-keys)",
+        f"aws kms describe-key --key-id {key}",
     )
 
 

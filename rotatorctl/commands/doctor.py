@@ -2,12 +2,21 @@
 
 from collections import Counter
 
-from rotatorctl.checks import evidence, secret, stack, value
+from rotatorctl.checks import evidence, network, policies, schedule, secret, server, stack, value
 from rotatorctl.checks.base import FINE, LEVELS, NOTE, PROBLEM, UNREAD, Examined, Finding
 from rotatorctl.deployed import Described, Stack
 from rotatorctl.result import Result
 
-CHECKS = (*secret.CHECKS, *value.CHECKS, *evidence.CHECKS, *stack.CHECKS)
+CHECKS = (
+    *secret.CHECKS,
+    *schedule.CHECKS,
+    *value.CHECKS,
+    *policies.CHECKS,
+    *server.CHECKS,
+    *evidence.CHECKS,
+    *stack.CHECKS,
+    *network.CHECKS,
+)
 
 
 def doctor(deployed: Stack, secret_id: str) -> Result:

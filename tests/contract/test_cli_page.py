@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rotatorctl.checks.causes import CAUSES
+from rotatorctl.checks.policies import KEY_CODES
 from rotatorctl.commands.doctor import CHECKS
 from tests.contract.cli_page import PAGE, helps, page_with_helps
 
@@ -19,6 +21,8 @@ FINDINGS = sorted(
         for path in (Path(__file__).parents[2] / "rotatorctl/checks").glob("*.py")
         for code in re.findall(r'\b(?!UNREAD)[A-Z]+,\s*"([A-Z][A-Za-z]+)"', path.read_text())
     }
+    | {cause.code for cause in CAUSES}
+    | set(KEY_CODES.values())
 )
 
 

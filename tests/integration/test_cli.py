@@ -354,9 +354,9 @@ def test_doctor_finds_what_a_failed_rotation_left_and_what_made_it_fail(attached
     mended = rotatorctl(attached.deployed, "doctor", name(attached), "--output", "json")
 
     assert ran.code == mended.code == 1
-    assert sorted(findings(ran)["problem"]) == ["ConcurrencyTooLow", "LastRotationFailed"]
+    assert sorted(findings(ran)["problem"]) == ["ConcurrencyTooLow", "FunctionThrottled"]
     assert findings(ran)["warning"] == ["PendingStuck"]
-    assert findings(mended)["problem"] == ["LastRotationFailed"]
+    assert findings(mended)["problem"] == ["FunctionThrottled"]
 
 
 def test_after_three_attempts_rotate_says_how_to_start_afresh_and_that_works(attached: DeployedSecret) -> None:

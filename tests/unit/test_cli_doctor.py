@@ -1,8 +1,7 @@
 """What `rotatorctl doctor` makes of what it reads, case by case; deployed, tests/integration/test_cli.py."""
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,52 +9,14 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from rotation.executions import Execution
-from rotatorctl.aws import Aws
 from rotatorctl.checks import evidence, secret, stack, value
-from rotatorctl.checks.base import FINE, UNREAD, Check, Examined, Finding
-from rotatorctl.deployed import Described, Stack
+from rotatorctl.checks.base import UNREAD, Check, Examined, Finding
 from rotatorctl.executions import ROTATION, Name, Run
+from tests.unit.examined import ACCOUNT, ARN, FUNCTION, NOW, PASSWORD, World, world
 
-REGION, ACCOUNT = "eu-central-1", "123456789012"
-FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:secret-rotation-rotate"
-ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:app-a1B2c3"
-NOW = datetime.now(UTC)
-PASSWORD = "Zk3-vQ9_xT7.bN2"
-GOOD: dict[str, Any] = {
-    "ARN": ARN,
-    "Name": "app",
-    "CreatedDate": NOW - timedelta(days=100),
-    "LastRotatedDate": NOW - timedelta(days=3),
-    "NextRotationDate": NOW + timedelta(days=27),
-    "RotationEnabled": True,
-    "RotationLambdaARN": FUNCTION,
-    "RotationRules": {"AutomaticallyAfterDays": 30},
-    "VersionIdsToStages": {"one": ["AWSCURRENT"], "zero": ["AWSPREVIOUS"]},
-}
+pytestmark = pytest.mark.usefixtures("credentials")
+
 TURN_ON = f"aws secretsmanager rotate-secret --secret-id {ARN} --rotation-lambda-arn {FUNCTION}"
-
-
-@dataclass
-class World:
-    examined: Examined
-
-    def of(self, checks: tuple[Check, ...]) -> dict[str, Finding]:
-        """Findings by their code, without those that are fine."""
-        found = [finding for check in checks for finding in check.findings(self.examined)]
-        return {finding.code: finding for finding in found if finding.level != FINE}
-
-
-def world(**changes: Any) -> World:
-    aws = Aws(REGION)
-    deployed = Stack(aws, "secret-rotation", FUNCTION, "arn:machine", "arn:alerts", "arn:notices", "https://console")
-    described = {key: each for key, each in (GOOD | changes).items() if each is not None}
-    return World(Examined(deployed, Described(described)))
-
-
-@pytest.fixture(autouse=True)
-def no_credentials_of_yours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
 def test_a_secret_in_good_order_has_no_finding() -> None:

@@ -10,7 +10,8 @@ from rotatorctl.deployed import Described, Stack
 from rotatorctl.executions import Executions, Run
 from rotatorctl.following import Following
 from rotatorctl.result import CommandError
-from tests.unit.test_cli_doctor import ARN, GOOD, NOW, ended, world
+from tests.unit.examined import ARN, GOOD, NOW, world
+from tests.unit.test_cli_doctor import ended
 
 PENDING = {"VersionIdsToStages": {"one": ["AWSCURRENT"], "two": ["AWSPENDING"]}}
 

@@ -1,0 +1,167 @@
+"""What `rotatorctl doctor` says of the service, of failed executions and of schedules."""
+
+import json
+import shlex
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rotation import engines
+from rotation.executions import Execution
+from rotation.secret import Secret
+from rotatorctl.checks import evidence, schedule, server, value
+from rotatorctl.checks.base import PROBLEM, UNCHECKED
+from rotatorctl.checks.causes import CAUSES
+from rotatorctl.deployed import Described
+from rotatorctl.executions import LOG_IN_TEST, ROTATION, Name, Run
+from tests.unit.examined import ARN, NOW, PASSWORD, World, answering, knowing, world
+
+pytestmark = pytest.mark.usefixtures("credentials")
+ADMIN = ARN.replace("app-", "admin-")
+
+
+def ended(error: str, reason: str, kind: str = ROTATION) -> Run:
+    """A run that has just failed so, and was put right."""
+    report = {"Outcome": "rolled back", "RolledBack": 1, "Step": "SetSecret", "Error": error, "Reason": reason}
+    execution = Execution("arn:execution", "name", "FAILED", {}, "RotationFailedError", json.dumps(report))
+    return Run(execution, Name(kind, "two", 1), NOW, NOW)
+
+
+def rotated(days_ago: int = 0) -> Run:
+    began = NOW - timedelta(days=days_ago)
+    return Run(Execution("arn:execution", "name", "SUCCEEDED", {}, "", ""), Name(ROTATION, "one", 1), began, began)
+
+
+def last_rotation(made: World) -> dict[str, Any]:
+    return made.of(evidence.CHECKS[1:2])
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: f"{cause.error} {cause.words}")
+def test_each_cause_of_a_failed_rotation_has_a_finding_of_its_own(cause: Any) -> None:
+    reason = f"it was refused: {cause.words} at last"
+
+    found = last_rotation(knowing(world(), runs=[ended(cause.error, reason)]))
+
+    assert found.keys() == {cause.code}
+    assert (found[cause.code].level, found[cause.code].why) == (PROBLEM, cause.why)
+    assert reason in found[cause.code].what
+    assert "{" not in found[cause.code].command
+
+
+def test_an_error_whose_cause_is_not_known_keeps_the_name_of_the_check() -> None:
+    run = ended("States.Runtime", "no")
+    test = Run(Execution("arn:execution", "name", "FAILED", {}, "X", "no"), Name(LOG_IN_TEST, "two", 1), NOW, NOW)
+
+    assert last_rotation(knowing(world(), runs=[run])).keys() == {"LastRotationFailed"}
+    assert knowing(world(), runs=[test]).of(evidence.CHECKS[2:]).keys() == {"LogInFailed"}
+
+
+def test_a_failed_log_in_has_the_finding_of_its_cause() -> None:
+    refused = Execution("arn:execution", "name", "FAILED", {}, "LoginRefusedError", json.dumps({"errorMessage": "no"}))
+    run = Run(refused, Name(LOG_IN_TEST, "two", 1), NOW, NOW)
+
+    assert knowing(world(), runs=[run]).of(evidence.CHECKS[2:]).keys() == {"LogInRefused"}
+
+
+@pytest.mark.parametrize(
+    ("counted", "codes"),
+    [(0, set()), (1, {"RotationNotCounted"}), (None, {"RotationNotCounted"})],
+)
+def test_a_rotation_that_secrets_manager_does_not_count_is_told(counted: int | None, codes: set[str]) -> None:
+    dated = None if counted is None else NOW - timedelta(days=counted)
+
+    assert last_rotation(knowing(world(LastRotatedDate=dated), runs=[rotated()])).keys() == codes
+
+
+def service(engine: str, runs: list[Run] | None = None, **more: Any) -> dict[str, Any]:
+    fields = {"engine": engine, "host": "db.example", "username": "o'neil", "password": PASSWORD, **more}
+    parsed = Secret.parse(json.dumps(fields), {}, engines.ENGINES)
+    return knowing(world(), value=parsed, runs=runs or []).of(server.CHECKS)
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mysql"])
+def test_a_service_with_rules_for_passwords_is_not_checked_and_the_command_shows_them(engine: str) -> None:
+    found = service(engine)
+
+    assert found.keys() == {"ServerPolicyNotChecked", "SameUserNotChecked"}
+    assert {finding.level for finding in found.values()} == {UNCHECKED}
+    assert "db.example" in found["ServerPolicyNotChecked"].command
+
+
+@pytest.mark.parametrize("engine", ["mongo", "redis"])
+def test_a_service_without_rules_for_passwords_has_nothing_to_check(engine: str) -> None:
+    assert service(engine).keys() == {"NoServerPolicy", "SameUserNotChecked"}
+
+
+def test_a_value_that_no_server_knows_has_nothing_to_ask_a_server() -> None:
+    plain = Secret.parse(json.dumps({"engine": "generic", "password": PASSWORD}), {}, engines.ENGINES)
+
+    assert knowing(world(), value=plain, runs=[]).of(server.CHECKS) == {}
+
+
+def test_a_value_that_cannot_be_read_leaves_it_open() -> None:
+    assert [finding.code for finding in server.CHECKS[0].findings(world(DeletedDate=NOW).examined)] == ["NotCheckedYet"]
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mysql", "mongo"])
+def test_the_admins_rights_are_open_until_a_rotation_proves_them(engine: str) -> None:
+    before = service(engine, masterarn=ADMIN)
+    after = service(engine, [rotated()], masterarn=ADMIN)
+
+    assert before["AdminRightsNotChecked"].level == UNCHECKED
+    assert "db.example" in before["AdminRightsNotChecked"].command
+    assert "AdminRightsNotChecked" not in after
+    assert f"{NOW:%Y-%m-%d}" in after["AdminRightsProven"].what
+
+
+def test_a_users_name_is_quoted_for_sql_and_for_the_shell() -> None:
+    command = service("postgres")["ServerPolicyNotChecked"].command
+
+    assert shlex.split(command)[-1].endswith("WHERE rolname = 'o''neil'")
+
+
+def test_the_schedule_and_the_window_are_told() -> None:
+    rules = {"ScheduleExpression": "cron(0 4 ? * SUN *)", "Duration": "3h"}
+
+    found = world(RotationRules=rules).of(schedule.CHECKS[:1])["Schedule"]
+
+    assert found.what.startswith("schedule: cron(0 4 ? * SUN *); window: 3h (UTC); next until ")
+    assert world().of(schedule.CHECKS[:1])["Schedule"].what.startswith("schedule: every 30 days; window: an hour if")
+    assert world(RotationEnabled=False).of(schedule.CHECKS[:1]) == {}
+
+
+def scheduled(target: str, given: str) -> dict[str, Any]:
+    made = world()
+    entry = {"Name": "nightly", "GroupName": "default"}
+    arn = f"arn:aws:scheduler:::aws-sdk:{target}"
+    listed = {"Schedules": [entry | {"Target": {"Arn": arn}}]}
+    target_of_it = {"Arn": arn, "RoleArn": "arn:aws:iam::123456789012:role/schedules", "Input": given}
+    described = entry | {"ScheduleExpression": "rate(1 day)", "Target": target_of_it}
+    read = {"get_schedule": described} if target.endswith("rotateSecret") else {}
+    with answering(made.examined.stack.aws.schedules, list_schedules=listed, **read):
+        return made.of(schedule.CHECKS[1:])
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "codes"),
+    [
+        ("secretsmanager:rotateSecret", json.dumps({"SecretId": ARN}), {"AnotherSchedule"}),
+        ("secretsmanager:rotateSecret", json.dumps({"SecretId": "app"}), {"AnotherSchedule"}),
+        ("secretsmanager:rotateSecret", json.dumps({"SecretId": "other"}), set()),
+        ("secretsmanager:rotateSecret", "no JSON", set()),
+        ("sqs:sendMessage", json.dumps({"SecretId": "app"}), set()),
+    ],
+)
+def test_a_schedule_of_eventbridge_that_rotates_the_secret_collides(target: str, given: str, codes: set[str]) -> None:
+    assert scheduled(target, given).keys() == codes
+
+
+def test_an_admin_secret_that_is_rotated_too_is_told() -> None:
+    described = {"ARN": ADMIN, "Name": "admin", "RotationEnabled": True, "OwningService": "rds"}
+    admin = Described(described | {"Tags": [{"Key": "rotation:admin", "Value": "secret-rotation"}]})
+
+    found = knowing(world(), admin=admin).of(value.CHECKS[1:2])
+
+    assert found.keys() == {"AdminRotates"}
+    assert found["AdminRotates"].what == "the admin secret admin is rotated, too, by the service rds"
