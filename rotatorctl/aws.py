@@ -100,6 +100,10 @@ class Aws:
         return self._client("kms")
 
     @cached_property
+    def roles(self) -> Any:
+        return self._client("iam")
+
+    @cached_property
     def networks(self) -> Any:
         return self._client("ec2")
 

@@ -1,6 +1,6 @@
 """Whether the policies of the secret, of its key and of the admin secret let the functions' roles do their work.
 
-The roles' own policies are the template's, and allow it; boundaries and an organization's policies are not looked at.
+The roles' own policies are looked at in rotatorctl.checks.roles; an organization's policies are not.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,7 +57,7 @@ def of_caller(function: Function, region: str) -> dict[str, str]:
 
 def _secret_policy(examined: Examined) -> Iterator[Finding]:
     yield from _of_secret(examined, examined.secret, OWN)
-    if admin := _admin(examined):
+    if admin := admin_of(examined):
         yield from _of_secret(examined, admin, ADMIN)
 
 
@@ -90,7 +90,7 @@ def _of_secret(examined: Examined, secret: Described, work: Work) -> Iterator[Fi
 
 def _key_policy(examined: Examined) -> Iterator[Finding]:
     yield from _of_key(examined, examined.secret, OWN_KEY)
-    if admin := _admin(examined):
+    if admin := admin_of(examined):
         yield from _of_key(examined, admin, ADMIN_KEY)
 
 
@@ -118,7 +118,7 @@ def _of_key(examined: Examined, secret: Described, work: Work) -> Iterator[Findi
         )
 
 
-def _admin(examined: Examined) -> Described | None:
+def admin_of(examined: Examined) -> Described | None:
     """None where there is none, or none to be read, which the checks value and admin secret say."""
     try:
         return examined.admin if examined.is_readable else None

@@ -17,7 +17,7 @@ def _window(examined: Examined) -> Iterator[Finding]:
     if not rules or not examined.secret.rotation_enabled:
         return
     every = rules.get("ScheduleExpression") or f"every {rules.get('AutomaticallyAfterDays')} days"
-    window = rules.get("Duration") or "an hour if the schedule is in hours, else until the end of the day"
+    window = rules.get("Duration") or _default_window(every)
     following = answer.get("NextRotationDate")
     yield Finding(
         NOTE,
@@ -27,6 +27,12 @@ def _window(examined: Examined) -> Iterator[Finding]:
         "15 minutes at most (docs/architecture.md#time-limits)",
         f"aws secretsmanager describe-secret --secret-id {examined.secret.arn} --query RotationRules",
     )
+
+
+def _default_window(schedule: str) -> str:
+    if schedule.startswith("cron"):
+        return "an hour if that is in hours, else until the end of the day"
+    return "an hour" if "hour" in schedule else "until the end of the day"
 
 
 def _others(examined: Examined) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from rotatorctl.checks import evidence, network, policies, schedule, secret, server, stack, value
+from rotatorctl.checks import evidence, network, policies, roles, schedule, secret, server, stack, value
 from rotatorctl.checks.base import FINE, LEVELS, NOTE, PROBLEM, UNREAD, Examined, Finding
 from rotatorctl.deployed import Described, Stack
 from rotatorctl.result import Result
@@ -15,6 +15,7 @@ CHECKS = (
     *server.CHECKS,
     *evidence.CHECKS,
     *stack.CHECKS,
+    *roles.CHECKS,
     *network.CHECKS,
 )
 

@@ -158,3 +158,18 @@ def test_the_rules_of_the_service_are_left_to_a_command_that_the_service_answers
     assert found["ServerPolicyNotChecked"]["level"] == "not checked yet"
     assert f"psql -h 127.0.0.1 -p {secret.deployed.server.port} -U ADMIN" in found["ServerPolicyNotChecked"]["command"]
     assert "SameUserNotChecked" in found
+
+
+def test_a_right_that_somebody_took_from_a_role_is_found(secret: DeployedSecret) -> None:
+    iam, functions = secret.deployed.stack.client("iam"), secret.deployed.stack.client("lambda")
+    configuration = functions.get_function_configuration(FunctionName=secret.deployed.function("FinishSecretFunction"))
+    role = configuration["Role"].rpartition("/")[2]
+    document = iam.get_role_policy(RoleName=role, PolicyName="FinishSecret")["PolicyDocument"]
+    iam.delete_role_policy(RoleName=role, PolicyName="FinishSecret")
+    try:
+        found = doctor(secret)
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName="FinishSecret", PolicyDocument=json.dumps(document))
+
+    assert f"secretsmanager:UpdateSecretVersionStage on {secret.arn}" in found["RoleLacksRight"]["what"]
+    assert "RoleLacksRight" not in doctor(secret)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rotatorctl.local.deployed_roles import documents_of
 from rotatorctl.local.emulator import ACCOUNT, REGION
 from rotatorctl.local.stack import STACK_NAME
 from rotatorctl.permissions import statements_in
+from rotatorctl.roles import documents_of
 from tests.integration.conftest import Deployed, DeployedSecret, until
 from tests.integration.test_deployed_engines import create, fields
 from tests.templates import TEMPLATE, Deployment

@@ -127,8 +127,22 @@ def test_the_schedule_and_the_window_are_told() -> None:
     found = world(RotationRules=rules).of(schedule.CHECKS[:1])["Schedule"]
 
     assert found.what.startswith("schedule: cron(0 4 ? * SUN *); window: 3h (UTC); next until ")
-    assert world().of(schedule.CHECKS[:1])["Schedule"].what.startswith("schedule: every 30 days; window: an hour if")
     assert world(RotationEnabled=False).of(schedule.CHECKS[:1]) == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "window"),
+    [
+        ({"AutomaticallyAfterDays": 30}, "until the end of the day"),
+        ({"ScheduleExpression": "rate(10 days)"}, "until the end of the day"),
+        ({"ScheduleExpression": "rate(4 hours)"}, "an hour"),
+        ({"ScheduleExpression": "cron(0 4 * * ? *)"}, "an hour if that is in hours, else until the end of the day"),
+    ],
+)
+def test_a_window_without_a_duration_is_secrets_managers_own(rules: dict[str, Any], window: str) -> None:
+    found = world(RotationRules=rules).of(schedule.CHECKS[:1])["Schedule"]
+
+    assert f"; window: {window} (UTC)" in found.what
 
 
 def scheduled(target: str, given: str) -> dict[str, Any]:
