@@ -13,6 +13,7 @@ from rotatorctl.result import Problem
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_rds import RDSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -93,6 +94,11 @@ class Aws:
     @cached_property
     def topics(self) -> "SNSClient":
         client: SNSClient = self._client("sns")
+        return client
+
+    @cached_property
+    def databases(self) -> "RDSClient":
+        client: RDSClient = self._client("rds")
         return client
 
     @cached_property

@@ -1,15 +1,14 @@
 """The command line: parse, call the command, print its result."""
 
-import functools
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
 from rich.console import Console
 
-from rotatorctl.aws import AWS_ERRORS, Aws, explained
+from rotatorctl.cli_onboarding import offboard, onboard
+from rotatorctl.command import Find, command, pairs
 from rotatorctl.commands.doctor import doctor as examine
 from rotatorctl.commands.history import history as list_executions
 from rotatorctl.commands.rotate import Pace, chosen
@@ -17,39 +16,8 @@ from rotatorctl.commands.rotate import rotate as rotate_secrets
 from rotatorctl.commands.status import status as list_secrets
 from rotatorctl.commands.unstick import nothing_stuck, stuck
 from rotatorctl.commands.unstick import unstick as unstick_secret
-from rotatorctl.deployed import Stack
 from rotatorctl.progress import watched
-from rotatorctl.render import show
-from rotatorctl.result import CommandError, Problem, Result
-
-# Misuse is told before AWS is asked.
-type Find = Callable[[], Stack]
-
-_OPTIONS = (
-    click.option(
-        "--stack",
-        default="secret-rotation",
-        envvar="ROTATORCTL_STACK",
-        show_default=True,
-        metavar="NAME",
-        help="Name of the deployed stack.",
-    ),
-    click.option(
-        "--region",
-        metavar="REGION",
-        envvar="AWS_REGION",
-        help="AWS Region; else AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
-    ),
-    click.option("--profile", metavar="NAME", help="AWS profile; else AWS_PROFILE, or the ordinary credential chain."),
-    click.option(
-        "--output",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
-        help="How the result is printed.",
-    ),
-    click.option("--debug", is_flag=True, help="Show where an error comes from."),
-)
+from rotatorctl.result import Result
 
 
 def _version() -> str:
@@ -68,53 +36,13 @@ def cli() -> None:
     """
 
 
-def command(function: Callable[..., Result]) -> click.Command:
-    """A command whose function is given a way to find the stack, and returns a result."""
-
-    @functools.wraps(function)
-    def run(*, stack: str, region: str | None, profile: str | None, output: str, debug: bool, **rest: Any) -> None:
-        try:
-            result = function(lambda: Stack.find(Aws(region, profile), stack), **rest)
-        except Exception as error:
-            if debug:
-                raise
-            result = _not_done(str(function.__name__), error)
-        show(result, output)
-        sys.exit(result.exit_code)
-
-    for option in reversed(_OPTIONS):
-        run = option(run)
-    return cli.command()(run)
-
-
-def _not_done(name: str, error: Exception) -> Result:
-    if isinstance(error, (click.ClickException, click.Abort)):
-        raise error
-    if isinstance(error, CommandError):
-        return Result(name, problems=(error.problem,))
-    if isinstance(error, AWS_ERRORS):
-        return Result(name, problems=(explained(error),))
-    defect = Problem(
-        "DefectError", f"{type(error).__name__}: {error}", "repeat it with --debug and report what it shows"
-    )
-    return Result(name, problems=(defect,))
-
-
-def _pairs(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in given]
-    for key, equals, _value in pairs:
-        if not key or not equals:
-            raise click.BadParameter(f"{key!r} is not KEY=VALUE.")
-    return {key: value for key, _, value in pairs}
-
-
 @command
 @click.argument("secrets", nargs=-1, metavar="[SECRET]...")
 @click.option(
     "--tag",
     "tags",
     multiple=True,
-    callback=_pairs,
+    callback=pairs,
     metavar="KEY=VALUE",
     help="Rotate the stack's secrets that have this tag; with several, all of them.",
 )
@@ -198,6 +126,10 @@ def unstick(find: Find, secret: str, yes: bool) -> Result:
         click.confirm("Go on?", abort=True, err=True)
     with watched(Console(stderr=True)) as progress:
         return unstick_secret(stack, found, progress)
+
+
+for each in (rotate, status, history, doctor, unstick, onboard, offboard):
+    cli.add_command(each)
 
 
 def main() -> None:

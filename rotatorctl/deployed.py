@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from rotation.model import AWSCURRENT, AWSPENDING
 from rotatorctl.aws import Aws
 from rotatorctl.result import CommandError
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
 _DEPLOY = "deploy it as the README says, or name another one with --stack, and its Region with --region"
 
@@ -65,14 +68,20 @@ class Described:
     @classmethod
     def read(cls, aws: Aws, secret_id: str) -> "Described":
         """Raises CommandError if there is no such secret."""
+        if found := cls.find(aws, secret_id):
+            return found
+        raise CommandError(
+            "SecretNotFoundError",
+            f"there is no secret {secret_id!r} in {aws.region}",
+            "check the name, --region and --profile; `rotatorctl status` lists the secrets of the stack",
+        )
+
+    @classmethod
+    def find(cls, aws: Aws, secret_id: str) -> "Described | None":
         try:
             return cls(dict(aws.secrets.describe_secret(SecretId=secret_id)))
         except aws.secrets.exceptions.ResourceNotFoundException:
-            raise CommandError(
-                "SecretNotFoundError",
-                f"there is no secret {secret_id!r} in {aws.region}",
-                "check the name, --region and --profile; `rotatorctl status` lists the secrets of the stack",
-            ) from None
+            return None
 
     @property
     def arn(self) -> str:
@@ -124,6 +133,11 @@ class Described:
     def as_listed(self) -> Mapping[str, Any]:
         """With the key for the versions that ListSecrets has."""
         return {**self.answer, "SecretVersionsToStages": self.stages}
+
+
+def tag_list(tags: Mapping[str, str]) -> "list[TagTypeDef]":
+    """Tags as Secrets Manager's operations take and show them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def secrets_of(stack: Stack) -> list[Described]:

@@ -58,13 +58,13 @@ class Following:
         None if no execution has begun.
         """
         arn = begun.secret.arn
-        run = self._awaited(lambda: self._begun_execution(begun), lambda: self._ask_again(begun))
+        run = self.awaited(lambda: self._begun_execution(begun), lambda: self._ask_again(begun))
         if run is None:
             return None
         run = self.watched(begun.secret, run)
         if run.outcome != STOPPED:
             return run
-        rollback = self._awaited(lambda: self._executions.rollback_of(arn, run))
+        rollback = self.awaited(lambda: self._executions.rollback_of(arn, run))
         return self.watched(begun.secret, rollback) if rollback else run
 
     def _runs(self, secret: Described, last: Run) -> bool:
@@ -108,7 +108,7 @@ class Following:
         pending = Described.read(self.stack.aws, arn).pending
         return self._executions.attempt(arn, pending, 1) if pending not in ("", begun.version) else None
 
-    def _awaited(self, find: Callable[[], Run | None], again: Callable[[], None] = lambda: None) -> Run | None:
+    def awaited[T](self, find: Callable[[], T | None], again: Callable[[], None] = lambda: None) -> T | None:
         """What `find` finds in time; `again` is called now and then in between."""
         began = asked = time.monotonic()
         while (found := find()) is None:

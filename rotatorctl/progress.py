@@ -10,9 +10,8 @@ from rich.text import Text
 from rotatorctl.following import Progress
 
 
-@contextmanager
-def watched(console: Console) -> Iterator[Progress]:
-    """A line for each state of each secret; on a terminal also a sign that something still goes on."""
+def lines(console: Console) -> Progress:
+    """A line for each state of each secret."""
     began = time.monotonic()
 
     def entered(secret: str, state: str) -> None:
@@ -20,5 +19,12 @@ def watched(console: Console) -> Iterator[Progress]:
         # A Text, because rich makes a sign of ":secret:" in a plain one.
         console.print(Text(line, "yellow" if ":" in state else ""), soft_wrap=True)
 
-    with console.status("rotating; Ctrl-C stops watching, not rotating"):
+    return entered
+
+
+@contextmanager
+def watched(console: Console, doing: str = "rotating; Ctrl-C stops watching, not rotating") -> Iterator[Progress]:
+    """The same lines, and on a terminal a sign that something still goes on."""
+    entered = lines(console)
+    with console.status(doing):
         yield entered

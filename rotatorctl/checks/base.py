@@ -1,7 +1,7 @@
 """A finding, and the check that makes it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -73,19 +73,27 @@ class Function:
 
 @dataclass(frozen=True)
 class Examined:
-    """A secret and the stack; everything is only read, and each thing once."""
+    """A secret and the stack; everything is only read, and each thing once.
+
+    `text` is the value of a secret that does not exist yet.
+    """
 
     stack: Stack
     secret: Described
+    text: str = field(default="", repr=False)
 
     @cached_property
     def value(self) -> Secret:
         """Raises InvalidSecretError, which quotes nothing of the value."""
+        text = self.text or self._read()
+        conceal(text)
+        return Secret.parse(text, self.secret.tags, engines.ENGINES)
+
+    def _read(self) -> str:
         answer = self.stack.aws.secrets.get_secret_value(SecretId=self.secret.arn)
         if "SecretString" not in answer:
             raise InvalidSecretError("the secret's value is binary; this rotator rotates text values only")
-        conceal(answer["SecretString"])
-        return Secret.parse(answer["SecretString"], self.secret.tags, engines.ENGINES)
+        return answer["SecretString"]
 
     @cached_property
     def admin(self) -> Described | None:
@@ -127,7 +135,7 @@ class Examined:
 
     @property
     def is_readable(self) -> bool:
-        return bool(self.secret.current) and not self.secret.deleted
+        return bool(self.text) or (bool(self.secret.current) and not self.secret.deleted)
 
     @property
     def is_ours(self) -> bool:

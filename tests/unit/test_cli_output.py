@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from rotation.redaction import conceal
-from rotatorctl import cli
+from rotatorctl import cli, command
 from rotatorctl.aws import AwsError, explained
 from rotatorctl.deployed import Stack
 from rotatorctl.progress import watched
@@ -133,7 +133,7 @@ def test_a_fault_of_the_tool_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli, "list_secrets", broken)
     monkeypatch.setattr(Stack, "find", lambda aws, name: None)
-    monkeypatch.setattr(cli, "Aws", lambda region, profile: None)
+    monkeypatch.setattr(command, "Aws", lambda region, profile: None)
 
     code, output = run("status")
 

@@ -1,0 +1,160 @@
+"""The commands that put a secret under rotation and take it out again: parse, call, print."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+
+from rotatorctl.command import Find, command, pairs
+from rotatorctl.commands.offboard import leaving
+from rotatorctl.commands.offboard import offboard as offboard_secret
+from rotatorctl.commands.onboard import onboard as onboard_secret
+from rotatorctl.commands.onboard import refused
+from rotatorctl.cron import ScheduleError
+from rotatorctl.databases import CLUSTER, INSTANCE
+from rotatorctl.new_secret import GENERATED, TYPED, Asked
+from rotatorctl.onboarding_file import FileContentError, read
+from rotatorctl.plan import Wanted, prepared
+from rotatorctl.progress import lines, watched
+from rotatorctl.result import Result
+from rotatorctl.schedule import Schedule
+
+_FIELDS = ("engine", "host", "port", "username", "dbname")
+
+_OPTIONS = (
+    click.option(
+        "--schedule",
+        metavar="WHEN",
+        help="As 30d, rate(12 hours) or cron(0 8 1 * ? *), in UTC; else the secret's own, or 30d.",
+    ),
+    click.option(
+        "--window", metavar="HOURS", help="How long Secrets Manager may take to begin, as 3h; with --schedule."
+    ),
+    click.option("--tag", "tags", multiple=True, callback=pairs, metavar="KEY=VALUE", help="Set this tag, too."),
+    click.option("--rotate-now", is_flag=True, help="Rotate it at once, and follow that."),
+    click.option("--cluster", metavar="ID", help="Create it for a cluster of RDS, Aurora or DocumentDB."),
+    click.option("--instance", metavar="ID", help="Create it for an instance of RDS."),
+    click.option("--host", metavar="HOST", help="Create it for another server."),
+    click.option("--port", metavar="PORT", help="Its port, else the engine's."),
+    click.option("--engine", metavar="NAME", help="Its engine; not with --cluster and --instance."),
+    click.option("--username", metavar="USER", help="The user whose password it holds."),
+    click.option("--dbname", metavar="NAME", help="The database that the user logs in to."),
+    click.option("--admin", metavar="SECRET", help="The admin secret, as the value's masterarn."),
+    click.option("--generate", is_flag=True, help="Create it with a generated password, and attach it later."),
+    click.option(
+        "--password-from", metavar="SECRET", help="Take the password from another secret; else it is asked for."
+    ),
+    click.option(
+        "--from",
+        "source",
+        type=click.File(),
+        callback=lambda _, __, file: _read(file),
+        metavar="FILE",
+        help="Take what no option says from a YAML file.",
+    ),
+    click.option(
+        "--patience",
+        type=click.FloatRange(1),
+        default=120,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for an execution to begin.",
+    ),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+)
+
+
+def _with_options(function: Callable[..., Result]) -> Callable[..., Result]:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@command
+@click.argument("secret", required=False)
+@_with_options
+def onboard(find: Find, secret: str | None, source: Mapping[str, Any], yes: bool, **options: Any) -> Result:
+    """Put a secret under rotation, once the functions have logged in with it.
+
+    SECRET is a name or an ARN; --from FILE may have it. The stack and the secret are checked, the plan is shown and
+    asked for. Nothing is rotated without --rotate-now. If the log-in fails, or on Ctrl-C, all is put back. The value of
+    a secret that exists is never overwritten; one that does not is created, if its database is named.
+    """
+    given = {**source, **{key: value for key, value in options.items() if value}}
+    name = _name(secret, given.get("name"))
+    asked, wanted = _asked(given), _wanted(given)
+    stack = find()
+    plan = prepared(stack, name, asked, wanted, lines(Console(stderr=True)))
+    if plan.problems:
+        return refused(plan)
+    if not plan.changes_nothing:
+        click.echo(plan.text, err=True)
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
+    with watched(Console(stderr=True), "onboarding; Ctrl-C puts back what was changed") as progress:
+        return onboard_secret(plan, progress)
+
+
+@command
+@click.argument("secret")
+@click.option("--restore", is_flag=True, help="Put back the function that rotated it before it was onboarded.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def offboard(find: Find, secret: str, restore: bool, yes: bool) -> Result:
+    """Take a secret out of rotation.
+
+    SECRET is a name or an ARN. Its value, labels and users stay as they are, and it goes on working.
+    """
+    stack = find()
+    found = leaving(stack, secret, restore)
+    if found.changes_something:
+        click.echo(found.plan, err=True)
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
+    return offboard_secret(found)
+
+
+def _name(argument: str | None, of_file: str | None) -> str:
+    if argument and of_file and argument != of_file:
+        raise click.UsageError(f"SECRET is {argument!r}, the file's name {of_file!r}: leave one out.")
+    if name := argument or of_file:
+        return name
+    raise click.UsageError("Name the secret, as SECRET or as name in the file of --from.")
+
+
+def _asked(given: Mapping[str, Any]) -> Asked:
+    """Raises click.UsageError for what does not go together."""
+    places = [place for place in (CLUSTER, INSTANCE, "host") if given.get(place)]
+    fields = {key: str(given[key]) for key in _FIELDS if given.get(key)}
+    if len(places) > 1:
+        raise click.UsageError(f"--{places[0]} and --{places[1]} name two servers; leave one out.")
+    if given.get("generate") and given.get("password_from"):
+        raise click.UsageError("--generate and --password-from are two passwords; leave one out.")
+    if places and places[0] != "host" and {"engine", "port"} & fields.keys():
+        raise click.UsageError(f"Engine and port of the {places[0]} are looked up; leave --engine and --port out.")
+    kind = places[0] if places and places[0] != "host" else ""
+    password = GENERATED if given.get("generate") else given.get("password_from") or TYPED
+    return Asked((kind, given[kind]) if kind else None, fields, given.get("admin", ""), password, _typed)
+
+
+def _wanted(given: Mapping[str, Any]) -> Wanted:
+    schedule, window = given.get("schedule", ""), given.get("window", "")
+    if window and not schedule:
+        raise click.UsageError("--window goes with --schedule.")
+    try:
+        parsed = Schedule.parse(schedule, window) if schedule else None
+    except ScheduleError as error:
+        raise click.UsageError(f"{error}.") from None
+    return Wanted(parsed, given.get("tags", {}), bool(given.get("rotate_now")), given["patience"])
+
+
+def _read(file: TextIO | None) -> dict[str, Any]:
+    try:
+        return read(file.read()) if file else {}
+    except FileContentError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+def _typed(username: str) -> str:
+    password: str = click.prompt(f"Password of {username!r}", hide_input=True, err=True)
+    return password

@@ -1,0 +1,193 @@
+"""`onboard`: put a secret under rotation, once the functions have proven that they can log in with it."""
+
+import threading
+from dataclasses import dataclass, replace
+
+from rotatorctl.attachment import Attachment, undisturbed
+from rotatorctl.aws import AWS_ERRORS, explained
+from rotatorctl.checks.causes import cause_of
+from rotatorctl.commands.rotate import Pace, rotate
+from rotatorctl.deployed import Described, Stack
+from rotatorctl.executions import LOGGED_IN, RUNNING, Run
+from rotatorctl.following import Following, Progress
+from rotatorctl.new_secret import create, discard
+from rotatorctl.plan import Plan
+from rotatorctl.result import Json, Problem, Result
+from rotatorctl.schedule import moment, rules_of, words
+
+UNCHANGED, ATTACHED, CREATED, PUT_BACK, REFUSED = "unchanged", "attached", "created", "put back", "refused"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a secret could not be attached, and the log-in test that says so, if it had begun."""
+
+    problem: Problem
+    run: Run | None = None
+
+
+def refused(plan: Plan) -> Result:
+    """What has to be mended first; nothing was changed."""
+    return Result("onboard", _data(plan, REFUSED), (f"{plan.secret.name}: nothing was changed",), plan.problems)
+
+
+def unchanged(plan: Plan, progress: Progress) -> Result:
+    name = plan.secret.name
+    shown = f"{name}: the stack {plan.stack.name!r} rotates it already, {words(plan.change.rules)}; nothing to change"
+    return _with_rotation(plan, Result("onboard", _data(plan, UNCHANGED), (shown,)), progress)
+
+
+def onboard(plan: Plan, progress: Progress) -> Result:
+    """Carry the plan out; what the result holds is in docs/cli.md."""
+    if plan.changes_nothing:
+        return unchanged(plan, progress)
+    if plan.new:
+        with undisturbed():
+            secret = create(plan.stack.aws, plan.secret.name, plan.new, plan.change.tags)
+        plan = replace(plan, change=replace(plan.change, secret=secret))
+    if not plan.attaches:
+        return _only_created(plan)
+    attachment = Attachment(Following(plan.stack, progress, threading.Event(), plan.wanted.patience), plan.change)
+    outcome = _attached(attachment)
+    if isinstance(outcome, Failed):
+        return _put_back(plan, attachment, outcome)
+    return _with_rotation(plan, _done(plan, outcome), progress)
+
+
+def _attached(attachment: Attachment) -> Run | Failed:
+    """Attach, and see the log-in proven."""
+    secret, stack = attachment.change.secret, attachment.following.stack
+    run = None
+    try:
+        attachment.attach()
+        run = attachment.tested()
+        if run is None:
+            return Failed(_not_started(secret))
+        if run.outcome != LOGGED_IN:
+            return Failed(_log_in_failed(stack, secret, run), run)
+        attachment.settle()
+    except KeyboardInterrupt:
+        return Failed(_stopped(secret), run)
+    except AWS_ERRORS as error:
+        problem = explained(error)
+        return Failed(Problem(problem.code, problem.message, problem.next_step, secret.name), run)
+    return run
+
+
+def _put_back(plan: Plan, attachment: Attachment, failed: Failed) -> Result:
+    left = attachment.put_back()
+    if plan.new:
+        left += discard(plan.stack.aws, plan.secret.arn)
+    name, problems = plan.secret.name, [failed.problem]
+    if left:
+        problems.append(
+            Problem(
+                "NotPutBackError",
+                f"what had been changed could not be put back: {'; '.join(left)}",
+                f"`rotatorctl doctor {name}` shows how it stands; to turn its rotation off: aws secretsmanager "
+                f"cancel-rotate-secret --secret-id {plan.secret.arn}",
+                name,
+            )
+        )
+    shown = () if left else (f"{name}: {_as_before(plan)}",)
+    return Result("onboard", _data(plan, PUT_BACK, failed.run), shown, tuple(problems))
+
+
+def _as_before(plan: Plan) -> str:
+    secret = plan.secret
+    if plan.new:
+        return "it is not attached, and the secret that had been made is deleted again"
+    if secret.rotation_enabled and secret.function_arn:
+        return f"put back: {secret.function_arn} rotates it, {words(rules_of(secret.answer))}"
+    if secret.function_arn:
+        return f"its rotation is turned off, as before; it names this stack's function, and named {secret.function_arn}"
+    return "put back: its rotation is turned off, as before"
+
+
+def _done(plan: Plan, run: Run) -> Result:
+    now = Described.read(plan.stack.aws, plan.secret.arn)
+    due = now.answer.get("NextRotationDate")
+    dated = f"it is due by {moment(due)}" if due else "Secrets Manager tells no date yet"
+    shown = f"{now.name}: attached, and AWSCURRENT logged in from the functions; {words(plan.change.rules)}, {dated}"
+    data = _data(plan, ATTACHED, run) | {"nextRotation": due}
+    return Result("onboard", data, (shown,))
+
+
+def _only_created(plan: Plan) -> Result:
+    name, arn = plan.secret.name, plan.secret.arn
+    shown = (
+        f"{name}: created, not attached. Give the user on the server the password in it, then repeat: "
+        f"rotatorctl onboard {name}",
+        f"To read it: aws secretsmanager get-secret-value --secret-id {arn} --query SecretString --output text",
+    )
+    return Result("onboard", _data(plan, CREATED), shown)
+
+
+def _with_rotation(plan: Plan, result: Result, progress: Progress) -> Result:
+    """The first rotation, if it is asked for: `rotate` follows it and says how it ended."""
+    if not plan.wanted.rotate_now:
+        return result
+    if Described.read(plan.stack.aws, plan.secret.arn).pending:
+        return replace(result, problems=(_not_settled(plan.secret),))
+    rotated = rotate(plan.stack, [plan.secret.name], Pace(patience=plan.wanted.patience), progress)
+    data = result.data | {"rotation": rotated.data["secrets"][0]}
+    return Result("onboard", data, (*result.shown, *rotated.shown), (*result.problems, *rotated.problems))
+
+
+def _data(plan: Plan, outcome: str, run: Run | None = None) -> Json:
+    _, error, reason = run.failure if run else ("", "", "")
+    return {
+        "secret": plan.secret.name,
+        "secretArn": plan.secret.arn,
+        "outcome": outcome,
+        "created": plan.new is not None and outcome in (ATTACHED, CREATED),
+        "formerFunction": plan.former,
+        "schedule": words(plan.change.rules),
+        "tags": plan.change.new_tags,
+        "error": error,
+        "reason": reason,
+        "testExecutionArn": run.execution.arn if run else "",
+        "testExecutionUrl": plan.stack.execution_url(run.execution.arn) if run else "",
+        "rotation": None,
+    }
+
+
+def _not_started(secret: Described) -> Problem:
+    return Problem(
+        "NotStartedError",
+        "Secrets Manager took the request, but no log-in test began: the rotate function was not called, or refused",
+        f"`rotatorctl doctor {secret.name}` looks for the cause; then repeat the command",
+        secret.name,
+    )
+
+
+def _log_in_failed(stack: Stack, secret: Described, run: Run) -> Problem:
+    if run.outcome == RUNNING:
+        return _stopped(secret)
+    step, error, reason = run.failure
+    cause = cause_of(error, reason)
+    why = cause.why if cause else "docs/failures.md#errors says what it means"
+    return Problem(
+        "LogInFailedError",
+        f"AWSCURRENT did not log in from the functions: {error} in {step}: {reason}; {why}",
+        f"mend that and repeat the command; {stack.execution_url(run.execution.arn)}",
+        secret.name,
+    )
+
+
+def _not_settled(secret: Described) -> Problem:
+    return Problem(
+        "StillRunningError",
+        "it is attached and not rotated yet: Secrets Manager has not taken AWSPENDING off what it tested",
+        f"in a minute: rotatorctl rotate {secret.name}",
+        secret.name,
+    )
+
+
+def _stopped(secret: Described) -> Problem:
+    return Problem(
+        "StoppedError",
+        "you stopped it before the log-in was proven; a log-in test that had begun ends by itself and changes nothing",
+        f"`rotatorctl onboard {secret.name}` begins again",
+        secret.name,
+    )

@@ -1,0 +1,134 @@
+"""A secret that `onboard` makes: its value, and where the password in it comes from, which is never an argument."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rotation import engines
+from rotation.errors import InvalidSecretError
+from rotation.model import Json
+from rotation.redaction import conceal
+from rotation.secret import Secret
+from rotation.secret_fields import json_object, text
+from rotatorctl.aws import AWS_ERRORS, Aws, explained
+from rotatorctl.databases import looked_up
+from rotatorctl.deployed import Described, tag_list
+from rotatorctl.following import Progress
+from rotatorctl.result import CommandError
+
+# Lets a person type the password of the user of that name.
+type Ask = Callable[[str], str]
+
+TYPED, GENERATED = "typed", "generated"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the value is to hold. `database` is an instance or a cluster, as the kind and its name."""
+
+    database: tuple[str, str] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    admin: str = ""
+    # TYPED, GENERATED, or the name of the secret that has it.
+    password: str = TYPED
+    typed: Ask = field(default=lambda _: "", repr=False)
+
+    @property
+    def says_anything(self) -> bool:
+        return bool(self.database or self.fields or self.admin or self.password != TYPED)
+
+
+@dataclass(frozen=True)
+class NewSecret:
+    """The whole value, and what may be told of it."""
+
+    text: str = field(repr=False)
+    words: str
+    # Whether the server has the password already: a generated one it gets from a person.
+    logs_in: bool
+
+
+def server_fields(aws: Aws, asked: Asked, progress: Progress) -> Json:
+    """All of the value but the password. Raises CommandError for a database or an admin secret that is not there."""
+    fields: Json = {}
+    if asked.database:
+        found = looked_up(aws, *asked.database, progress)
+        fields |= {"engine": found.engine, "host": found.host, "port": found.port}
+    fields |= asked.fields
+    if "port" in fields and str(fields["port"]).isdigit():
+        fields["port"] = int(fields["port"])
+    if asked.admin:
+        fields["masterarn"] = Described.read(aws, asked.admin).arn
+    return fields
+
+
+def require_same(aws: Aws, secret: Described, fields: Json) -> None:
+    """The value of a secret that exists is never overwritten, so it has to be the one that was asked for."""
+    there = _parsed(aws.secrets.get_secret_value(SecretId=secret.arn).get("SecretString", ""), secret.tags)
+    asked = _parsed(json.dumps({**there.fields, **fields}), secret.tags)
+    if not asked.credentials.same_account(there.credentials) or asked.traits != there.traits:
+        raise CommandError(
+            "SecretDiffersError",
+            f"the secret exists and is for {there.credentials}, engine {there.traits.module}; asked for was "
+            f"{asked.credentials}, engine {asked.traits.module}. Its value was not touched",
+            f"take another name, or onboard it as it is: rotatorctl onboard {secret.name}",
+        )
+
+
+def made(aws: Aws, name: str, fields: Json, asked: Asked, tags: Mapping[str, str]) -> NewSecret:
+    """The value with its password. Raises CommandError, before anything is typed, if it could drive no rotation."""
+    secret = _parsed(json.dumps(fields | {"password": secrets.token_urlsafe()}, ensure_ascii=False), tags)
+    value = secret.with_value(_password(aws, asked, secret))
+    conceal(value)
+    origin = {TYPED: "the password that you typed", GENERATED: "a generated password"}.get(
+        asked.password, f"the password in {asked.password}"
+    )
+    words = f"The secret {name} is created, for {secret.credentials}, with {origin}."
+    return NewSecret(value, words, asked.password != GENERATED)
+
+
+def create(aws: Aws, name: str, new: NewSecret, tags: Mapping[str, str]) -> Described:
+    """Make the secret, with its tags."""
+    answer = aws.secrets.create_secret(Name=name, SecretString=new.text, Tags=tag_list(tags))
+    return Described.read(aws, answer["ARN"])
+
+
+def discard(aws: Aws, arn: str) -> list[str]:
+    """Delete the secret that was just made: its password is where it came from. Returns what did not succeed."""
+    try:
+        aws.secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+    except AWS_ERRORS as error:
+        return [f"the secret {arn} was made and is there, not attached: {explained(error).message}"]
+    return []
+
+
+def _password(aws: Aws, asked: Asked, secret: Secret) -> str:
+    if asked.password == TYPED:
+        password = asked.typed(secret.credentials.username)
+    elif asked.password == GENERATED:
+        password = secret.settings.new_value()
+    else:
+        password = _taken_from(aws, asked.password)
+    conceal(password)
+    return password
+
+
+def _taken_from(aws: Aws, name: str) -> str:
+    arn = Described.read(aws, name).arn
+    try:
+        fields = json_object(aws.secrets.get_secret_value(SecretId=arn).get("SecretString", ""))
+        return text(fields, "password")
+    except InvalidSecretError as error:
+        raise CommandError(
+            "InvalidSecretError", f"the password is not to be had from {name}: {error}", "name a secret that has one"
+        ) from None
+
+
+def _parsed(value: str, tags: Mapping[str, str]) -> Secret:
+    try:
+        return Secret.parse(value, tags, engines.ENGINES)
+    except InvalidSecretError as error:
+        raise CommandError(
+            "InvalidSecretError", str(error), "docs/engines.md#the-secrets-json lists the keys of a value"
+        ) from None
