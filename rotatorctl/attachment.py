@@ -1,10 +1,6 @@
 """A secret's rotation turned on, so that the functions prove its log-in; or everything as it was before."""
 
-import signal
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -78,23 +74,27 @@ class Attachment:
     def tested(self) -> Run | None:
         """The log-in test as it ended; None if none has begun in time."""
         secret, executions = self.change.secret, Executions(self.following.stack)
-        name = attempt_name(TEST, secret.arn, self.token, 1)
-        run = self.following.awaited(lambda: executions.find(secret.arn, name))
+        run = self.following.awaited(lambda: executions.find(secret.arn, self._test_name))
         return self.following.watched(secret, run) if run else None
 
     def settle(self) -> None:
         """Wait, for a while, until Secrets Manager has heard of the end of its test, so that a rotation may begin."""
         self.following.awaited(lambda: None if self._carries_label() else True)
 
+    @property
+    def test_url(self) -> str:
+        """Where the console shows the log-in test, whether it has begun or not."""
+        stack = self.following.stack
+        return stack.execution_url(stack.execution_arn(self._test_name))
+
     def put_back(self) -> list[str]:
         """Undo what `attach` has done; returns what could not be undone, in sentences."""
         left = list[str]()
-        with undisturbed():
-            for undo in (self._cancel, self._take_label_off, self._restore, self._put_tags_back):
-                try:
-                    undo()
-                except AWS_ERRORS as error:
-                    left.append(explained(error).message)
+        for undo in (self._cancel, self._take_label_off, self._restore, self._put_tags_back):
+            try:
+                undo()
+            except AWS_ERRORS as error:
+                left.append(explained(error).message)
         return left
 
     def _cancel(self) -> None:
@@ -129,6 +129,10 @@ class Attachment:
             client.tag_resource(SecretId=secret.arn, Tags=tag_list(changed))
 
     @property
+    def _test_name(self) -> str:
+        return attempt_name(TEST, self.change.secret.arn, self.token, 1)
+
+    @property
     def _undoes_rotation(self) -> bool:
         return self._attached and self.change.turns_on(self.following.stack)
 
@@ -144,16 +148,3 @@ def turn_on_again(stack: Stack, arn: str, function_arn: str, rules: "RotationRul
         client.rotate_secret(SecretId=arn, RotationLambdaARN=function_arn, RotationRules=rules, RotateImmediately=False)
     else:
         client.rotate_secret(SecretId=arn, RotationLambdaARN=function_arn, RotateImmediately=False)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C waits until the block ends. Python allows this in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -13,10 +13,11 @@ from rotatorctl.commands.onboard import onboard as onboard_secret
 from rotatorctl.commands.onboard import refused
 from rotatorctl.cron import ScheduleError
 from rotatorctl.databases import CLUSTER, INSTANCE
+from rotatorctl.following import Following
 from rotatorctl.new_secret import GENERATED, TYPED, Asked
 from rotatorctl.onboarding_file import FileContentError, read
 from rotatorctl.plan import Wanted, prepared
-from rotatorctl.progress import lines, watched
+from rotatorctl.progress import lines, stopped_by_ctrl_c, watched
 from rotatorctl.result import Result
 from rotatorctl.schedule import Schedule
 
@@ -92,8 +93,9 @@ def onboard(find: Find, secret: str | None, source: Mapping[str, Any], yes: bool
         click.echo(plan.text, err=True)
         if not yes:
             click.confirm("Go on?", abort=True, err=True)
-    with watched(Console(stderr=True), "onboarding; Ctrl-C puts back what was changed") as progress:
-        return onboard_secret(plan, progress)
+    doing = "onboarding; Ctrl-C puts back what was changed"
+    with stopped_by_ctrl_c() as stop, watched(Console(stderr=True), doing) as progress:
+        return onboard_secret(plan, Following(stack, progress, stop, wanted.patience))
 
 
 @command

@@ -45,7 +45,7 @@ class NewSecret:
 
     text: str = field(repr=False)
     words: str
-    # Whether the server has the password already: a generated one it gets from a person.
+    # Whether the server, if there is one, has the password already: a generated one it gets from a person.
     logs_in: bool
 
 
@@ -82,10 +82,10 @@ def made(aws: Aws, name: str, fields: Json, asked: Asked, tags: Mapping[str, str
     value = secret.with_value(_password(aws, asked, secret))
     conceal(value)
     origin = {TYPED: "the password that you typed", GENERATED: "a generated password"}.get(
-        asked.password, f"the password in {asked.password}"
+        asked.password, f"the password in {asked.password}, which the first rotation makes out of date"
     )
     words = f"The secret {name} is created, for {secret.credentials}, with {origin}."
-    return NewSecret(value, words, asked.password != GENERATED)
+    return NewSecret(value, words, asked.password != GENERATED or not secret.traits.has_server)
 
 
 def create(aws: Aws, name: str, new: NewSecret, tags: Mapping[str, str]) -> Described:
@@ -115,9 +115,15 @@ def _password(aws: Aws, asked: Asked, secret: Secret) -> str:
 
 
 def _taken_from(aws: Aws, name: str) -> str:
-    arn = Described.read(aws, name).arn
+    source = Described.read(aws, name)
+    if source.rotation_enabled:
+        raise CommandError(
+            "TwoSecretsError",
+            f"{name} is under rotation itself: of two secrets for one user a rotation of either breaks the other",
+            f"onboard that one, or turn its rotation off before: rotatorctl offboard {name}",
+        )
     try:
-        fields = json_object(aws.secrets.get_secret_value(SecretId=arn).get("SecretString", ""))
+        fields = json_object(aws.secrets.get_secret_value(SecretId=source.arn).get("SecretString", ""))
         return text(fields, "password")
     except InvalidSecretError as error:
         raise CommandError(

@@ -83,9 +83,9 @@ class Plan:
             steps.append("Tags: " + ", ".join(f"{key}={value}" for key, value in tags.items()) + ".")
         if not self.attaches:
             return [*steps, "It is not attached yet: no server knows the generated password."]
-        taken = f" It is taken over from {self.former}, which rotates it no more." if self.former else ""
-        when = f"{words(self.change.rules)}; {next_words(self.change)}"
-        steps.append(f"Rotation is turned on, and nothing is rotated: {when}.{taken}")
+        taken = f", and is taken over from {self.former}, which rotates it no more" if self.former else ""
+        steps.append(f"Rotation is turned on{taken}; nothing is rotated. Schedule: {words(self.change.rules)}.")
+        steps[-1] += "".join(f"\n   {line}" for line in windows(self.change))
         steps.append("The functions log in with AWSCURRENT. If they cannot, all this is put back.")
         return steps + (["It is rotated at once."] if self.wanted.rotate_now else [])
 
@@ -134,15 +134,15 @@ def _change(stack: Stack, secret: Described, wanted: Wanted) -> Change:
     return Change(secret, tags, rules)
 
 
-def next_words(change: Change) -> str:
-    """When the next windows open, as far as that is certain before Secrets Manager has said it."""
+def windows(change: Change) -> list[str]:
+    """The next windows, as far as they are known before Secrets Manager has told its date."""
     try:
         schedule = Schedule.parse(change.rules["ScheduleExpression"], change.rules.get("Duration", ""))
     except (KeyError, ScheduleError):
-        return "Secrets Manager tells the date"
-    dates = ", ".join(moment(at) for at in schedule.openings(datetime.now(UTC)))
-    counted = "" if schedule.cron else ", if Secrets Manager counts from today"
-    return f"windows open {dates}{counted}; it begins {schedule.window_words}"
+        return []
+    counted = "" if schedule.cron else " if Secrets Manager counts from today"
+    told = f"The next windows{counted}, each open {schedule.window_words}:"
+    return [told, *(moment(at) for at in schedule.openings(datetime.now(UTC)))]
 
 
 def _found(checks: tuple[Check, ...], examined: Examined) -> list[Finding]:

@@ -1,5 +1,7 @@
 """Live progress on standard error, which leaves standard output to the result."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,3 +30,15 @@ def watched(console: Console, doing: str = "rotating; Ctrl-C stops watching, not
     entered = lines(console)
     with console.status(doing):
         yield entered
+
+
+@contextmanager
+def stopped_by_ctrl_c() -> Iterator[threading.Event]:
+    """What Ctrl-C sets, which raises nothing meanwhile: so it stops what waits, and breaks off nothing else."""
+    stop = threading.Event()
+    # Not at once: the main thread, in which this is called, may hold the event's lock just now.
+    before = signal.signal(signal.SIGINT, lambda *_: threading.Thread(target=stop.set).start())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -67,10 +67,10 @@ class Schedule:
 
     @property
     def window_words(self) -> str:
-        """How long Secrets Manager may take to begin, once a window has opened."""
+        """How long a window stays open; Secrets Manager chooses the moment in it."""
         if self.window:
-            return f"within {self.window} h"
-        return "within 1 h" if self.in_hours else "until the end of that day in UTC"
+            return f"for {self.window} h"
+        return "for 1 h" if self.in_hours else "until the end of that day in UTC"
 
     def openings(self, now: datetime) -> list[datetime]:
         """When the next windows open, in UTC; none if a cron names no day of the coming year.

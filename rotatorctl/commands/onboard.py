@@ -1,18 +1,17 @@
 """`onboard`: put a secret under rotation, once the functions have proven that they can log in with it."""
 
-import threading
 from dataclasses import dataclass, replace
 
-from rotatorctl.attachment import Attachment, undisturbed
+from rotatorctl.attachment import Attachment
 from rotatorctl.aws import AWS_ERRORS, explained
 from rotatorctl.checks.causes import cause_of
-from rotatorctl.commands.rotate import Pace, rotate
+from rotatorctl.commands.rotate import Pace, rotated
 from rotatorctl.deployed import Described, Stack
-from rotatorctl.executions import LOGGED_IN, RUNNING, Run
-from rotatorctl.following import Following, Progress
+from rotatorctl.executions import LOGGED_IN, Run
+from rotatorctl.following import Following
 from rotatorctl.new_secret import create, discard
 from rotatorctl.plan import Plan
-from rotatorctl.result import Json, Problem, Result
+from rotatorctl.result import CommandError, Json, Problem, Result
 from rotatorctl.schedule import moment, rules_of, words
 
 UNCHANGED, ATTACHED, CREATED, PUT_BACK, REFUSED = "unchanged", "attached", "created", "put back", "refused"
@@ -31,54 +30,61 @@ def refused(plan: Plan) -> Result:
     return Result("onboard", _data(plan, REFUSED), (f"{plan.secret.name}: nothing was changed",), plan.problems)
 
 
-def unchanged(plan: Plan, progress: Progress) -> Result:
+def unchanged(plan: Plan, following: Following) -> Result:
     name = plan.secret.name
     shown = f"{name}: the stack {plan.stack.name!r} rotates it already, {words(plan.change.rules)}; nothing to change"
-    return _with_rotation(plan, Result("onboard", _data(plan, UNCHANGED), (shown,)), progress)
+    return _with_rotation(plan, Result("onboard", _data(plan, UNCHANGED), (shown,)), following)
 
 
-def onboard(plan: Plan, progress: Progress) -> Result:
+def onboard(plan: Plan, following: Following) -> Result:
     """Carry the plan out; what the result holds is in docs/cli.md."""
     if plan.changes_nothing:
-        return unchanged(plan, progress)
+        return unchanged(plan, following)
     if plan.new:
-        with undisturbed():
-            secret = create(plan.stack.aws, plan.secret.name, plan.new, plan.change.tags)
+        secret = create(plan.stack.aws, plan.secret.name, plan.new, plan.change.tags)
         plan = replace(plan, change=replace(plan.change, secret=secret))
     if not plan.attaches:
         return _only_created(plan)
-    attachment = Attachment(Following(plan.stack, progress, threading.Event(), plan.wanted.patience), plan.change)
-    outcome = _attached(attachment)
+    attachment = Attachment(following, plan.change)
+    try:
+        outcome = _attached(attachment)
+    except Exception:
+        # A fault of this tool: it is told as such, and leaves nothing behind.
+        _undo(plan, attachment)
+        raise
     if isinstance(outcome, Failed):
         return _put_back(plan, attachment, outcome)
-    return _with_rotation(plan, _done(plan, outcome), progress)
+    return _with_rotation(plan, _done(plan, outcome), following)
 
 
 def _attached(attachment: Attachment) -> Run | Failed:
     """Attach, and see the log-in proven."""
-    secret, stack = attachment.change.secret, attachment.following.stack
-    run = None
     try:
-        attachment.attach()
-        run = attachment.tested()
-        if run is None:
-            return Failed(_not_started(secret))
-        if run.outcome != LOGGED_IN:
-            return Failed(_log_in_failed(stack, secret, run), run)
-        attachment.settle()
-    except KeyboardInterrupt:
-        return Failed(_stopped(secret), run)
+        return _proven(attachment)
+    except CommandError as error:
+        return Failed(error.problem)
     except AWS_ERRORS as error:
-        problem = explained(error)
-        return Failed(Problem(problem.code, problem.message, problem.next_step, secret.name), run)
-    return run
+        return Failed(explained(error))
+
+
+def _proven(attachment: Attachment) -> Run | Failed:
+    secret, stack = attachment.change.secret, attachment.following.stack
+    attachment.attach()
+    run = attachment.tested()
+    if attachment.following.stop.is_set():
+        return Failed(_stopped(attachment), run)
+    if run is None:
+        return Failed(_not_started(secret))
+    if run.outcome != LOGGED_IN:
+        return Failed(_log_in_failed(stack, secret, run), run)
+    attachment.settle()
+    return Failed(_stopped(attachment), run) if attachment.following.stop.is_set() else run
 
 
 def _put_back(plan: Plan, attachment: Attachment, failed: Failed) -> Result:
-    left = attachment.put_back()
-    if plan.new:
-        left += discard(plan.stack.aws, plan.secret.arn)
-    name, problems = plan.secret.name, [failed.problem]
+    left = _undo(plan, attachment)
+    name, why = plan.secret.name, failed.problem
+    problems = [Problem(why.code, why.message, why.next_step, name)]
     if left:
         problems.append(
             Problem(
@@ -91,6 +97,11 @@ def _put_back(plan: Plan, attachment: Attachment, failed: Failed) -> Result:
         )
     shown = () if left else (f"{name}: {_as_before(plan)}",)
     return Result("onboard", _data(plan, PUT_BACK, failed.run), shown, tuple(problems))
+
+
+def _undo(plan: Plan, attachment: Attachment) -> list[str]:
+    """Returns what could not be undone."""
+    return attachment.put_back() + (discard(plan.stack.aws, plan.secret.arn) if plan.new else [])
 
 
 def _as_before(plan: Plan) -> str:
@@ -123,15 +134,15 @@ def _only_created(plan: Plan) -> Result:
     return Result("onboard", _data(plan, CREATED), shown)
 
 
-def _with_rotation(plan: Plan, result: Result, progress: Progress) -> Result:
+def _with_rotation(plan: Plan, result: Result, following: Following) -> Result:
     """The first rotation, if it is asked for: `rotate` follows it and says how it ended."""
     if not plan.wanted.rotate_now:
         return result
     if Described.read(plan.stack.aws, plan.secret.arn).pending:
         return replace(result, problems=(_not_settled(plan.secret),))
-    rotated = rotate(plan.stack, [plan.secret.name], Pace(patience=plan.wanted.patience), progress)
-    data = result.data | {"rotation": rotated.data["secrets"][0]}
-    return Result("onboard", data, (*result.shown, *rotated.shown), (*result.problems, *rotated.problems))
+    first = rotated(following, [plan.secret.name], Pace())
+    data = result.data | {"rotation": next(iter(first.data["secrets"]), None)}
+    return Result("onboard", data, (*result.shown, *first.shown), (*result.problems, *first.problems))
 
 
 def _data(plan: Plan, outcome: str, run: Run | None = None) -> Json:
@@ -143,7 +154,7 @@ def _data(plan: Plan, outcome: str, run: Run | None = None) -> Json:
         "created": plan.new is not None and outcome in (ATTACHED, CREATED),
         "formerFunction": plan.former,
         "schedule": words(plan.change.rules),
-        "tags": plan.change.new_tags,
+        "tags": plan.change.tags,
         "error": error,
         "reason": reason,
         "testExecutionArn": run.execution.arn if run else "",
@@ -162,8 +173,6 @@ def _not_started(secret: Described) -> Problem:
 
 
 def _log_in_failed(stack: Stack, secret: Described, run: Run) -> Problem:
-    if run.outcome == RUNNING:
-        return _stopped(secret)
     step, error, reason = run.failure
     cause = cause_of(error, reason)
     why = cause.why if cause else "docs/failures.md#errors says what it means"
@@ -184,10 +193,12 @@ def _not_settled(secret: Described) -> Problem:
     )
 
 
-def _stopped(secret: Described) -> Problem:
+def _stopped(attachment: Attachment) -> Problem:
+    name = attachment.change.secret.name
     return Problem(
         "StoppedError",
-        "you stopped it before the log-in was proven; a log-in test that had begun ends by itself and changes nothing",
-        f"`rotatorctl onboard {secret.name}` begins again",
-        secret.name,
+        "you stopped it before all was done; the log-in test ends by itself and changes nothing, if it had begun: "
+        f"{attachment.test_url}",
+        f"`rotatorctl onboard {name}` begins again",
+        name,
     )

@@ -93,7 +93,11 @@ class Campaign:
 
 def rotate(stack: Stack, secrets: Sequence[str], pace: Pace, progress: Progress) -> Result:
     """Rotate these secrets; what the result holds of each is in docs/cli.md."""
-    following = Following(stack, progress, threading.Event(), pace.patience)
+    return rotated(Following(stack, progress, threading.Event(), pace.patience), secrets, pace)
+
+
+def rotated(following: Following, secrets: Sequence[str], pace: Pace) -> Result:
+    """The same, with a stop of the caller's own."""
     campaign = Campaign(following, pace, deque(dict.fromkeys(secrets)))
     campaign.run()
     ended, left = campaign.ended, list(campaign.queue)

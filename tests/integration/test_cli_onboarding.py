@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from rotatorctl.attachment import FORMER_FUNCTION
+from rotatorctl.cli import cli
 from tests.integration.conftest import Deployed, DeployedSecret, until
 from tests.integration.test_cli import Ran, attach, ended, labels, name, rotatorctl, started, throttled
 
@@ -54,7 +56,7 @@ def test_a_secret_is_attached_once_the_functions_have_logged_in_and_nothing_is_r
     now = described(secret)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"{name(secret)}: attached, and AWSCURRENT logged in from the functions; rate(30 days), ")
-    assert "windows open" in ran.err and "UTC (" in ran.err
+    assert "The next windows" in ran.err and "UTC (" in ran.err
     assert (now["RotationEnabled"], now["RotationLambdaARN"]) == (
         True,
         secret.deployed.stack.outputs["RotationFunctionArn"],
@@ -74,7 +76,7 @@ def test_it_asks_and_a_no_changes_nothing(secret: DeployedSecret) -> None:
 
     assert ran.code == 1
     assert "1. Tags: team=orders." in ran.err
-    assert "2. Rotation is turned on, and nothing is rotated" in ran.err
+    assert "2. Rotation is turned on; nothing is rotated. Schedule: rate(30 days)." in ran.err
     assert "Traceback" not in ran.err
     assert described(secret) == before
     assert secret.executions() == []
@@ -135,6 +137,17 @@ def test_a_secret_of_another_function_goes_back_to_it_if_the_log_in_fails(secret
     assert (now["RotationEnabled"], now["RotationLambdaARN"]) == (True, former)
     assert now["RotationRules"] == {"ScheduleExpression": "rate(10 days)", "Duration": "3h"}
     assert tags(secret) == {}
+
+
+def test_a_secret_of_this_stack_keeps_its_schedule_if_it_does_not_log_in_any_more(secret: DeployedSecret) -> None:
+    rotatorctl(secret.deployed, "onboard", name(secret), "--yes")
+    changed_by_hand(secret)
+
+    ran = rotatorctl(secret.deployed, "onboard", name(secret), "--schedule", "60d", *JSON)
+
+    now = described(secret)
+    assert (ran.code, ran.codes) == (1, ["LogInFailedError"])
+    assert (now["RotationEnabled"], now["RotationRules"]) == (True, {"ScheduleExpression": "rate(30 days)"})
 
 
 def test_the_first_rotation_is_done_at_once_if_it_is_asked_for(secret: DeployedSecret) -> None:
@@ -242,6 +255,19 @@ def test_a_created_secret_that_does_not_log_in_is_deleted_again(secret: Deployed
     assert (ran.code, ran.codes, ran.data["created"]) == (1, ["LogInFailedError"], False)
     with pytest.raises(secret.deployed.stack.secrets.exceptions.ResourceNotFoundException):
         secret.deployed.stack.secrets.describe_secret(SecretId=new)
+
+
+def test_a_password_is_typed_unseen(secret: DeployedSecret) -> None:
+    new, runner = f"it/new-{secret.user}", CliRunner(env=dict(secret.deployed.stack.environment))
+
+    done = runner.invoke(cli, ["onboard", new, *of_server(secret), *JSON], input=f"{secret.old}\n")
+
+    assert done.exit_code == 0
+    assert f"Password of '{secret.user}'" in done.output
+    assert '"outcome": "attached"' in done.output
+    assert secret.old not in done.output
+    value = secret.deployed.stack.secrets.get_secret_value(SecretId=new)["SecretString"]
+    assert json.loads(value)["password"] == secret.old
 
 
 def test_a_generated_password_is_attached_once_the_server_has_it(secret: DeployedSecret) -> None:

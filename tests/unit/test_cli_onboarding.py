@@ -1,5 +1,6 @@
 """What `rotatorctl onboard` makes of its options, files and databases; deployed, test_cli_onboarding.py."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from click.testing import CliRunner
 from rotatorctl.aws import Aws
 from rotatorctl.cli import cli
 from rotatorctl.databases import CLUSTER, INSTANCE, Database, looked_up
+from rotatorctl.new_secret import GENERATED, Asked, made
 from rotatorctl.onboarding_file import FileContentError, read
 from rotatorctl.result import CommandError
+from tests.unit.test_cli_doctor import ARN
 
 ENDPOINT = {"Address": "orders.example", "Port": 5433}
 
@@ -109,6 +112,43 @@ def looked(kind: str, *answers: tuple[str, dict[str, Any]]) -> tuple[Database, l
         found = looked_up(aws, kind, "orders", lambda name, status: told.append(f"{name}: {status}"), lambda _: None)
         stubber.assert_no_pending_responses()
     return found, told
+
+
+FIELDS = {"engine": "postgres", "host": "db.example", "username": "app"}
+
+
+def test_a_generated_password_is_known_to_no_server_and_a_value_without_one_needs_none() -> None:
+    with_server = made(Aws("eu-central-1"), "app", FIELDS, Asked(password=GENERATED), {"rotation:length": "40"})
+    without = made(Aws("eu-central-1"), "key", {"engine": "generic"}, Asked(password=GENERATED), {})
+
+    password = json.loads(with_server.text)["password"]
+    assert len(password) == 40
+    assert password not in repr(with_server) + with_server.words
+    assert (with_server.logs_in, without.logs_in) == (False, True)
+
+
+def test_nothing_is_asked_for_a_value_that_could_drive_no_rotation() -> None:
+    with pytest.raises(CommandError) as refused:
+        made(Aws("eu-central-1"), "app", FIELDS | {"port": 0}, Asked(typed=lambda _: pytest.fail("asked")), {})
+
+    assert refused.value.problem.code == "InvalidSecretError"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "text", "code"),
+    [(True, "", "TwoSecretsError"), (False, "no JSON", "InvalidSecretError"), (False, "{}", "InvalidSecretError")],
+)
+def test_a_password_is_taken_from_no_secret_that_is_rotated_itself_or_has_none(
+    enabled: bool, text: str, code: str
+) -> None:
+    aws = Aws("eu-central-1")
+    with Stubber(aws.secrets) as stubber, pytest.raises(CommandError) as refused:
+        stubber.add_response("describe_secret", {"ARN": ARN, "Name": "old", "RotationEnabled": enabled})
+        if text:
+            stubber.add_response("get_secret_value", {"SecretString": text}, {"SecretId": ARN})
+        made(aws, "app", FIELDS, Asked(password="old"), {})
+
+    assert refused.value.problem.code == code
 
 
 CLUSTERS, INSTANCES = "describe_db_clusters", "describe_db_instances"

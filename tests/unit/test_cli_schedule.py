@@ -123,9 +123,9 @@ def test_a_window_that_has_opened_already_today_is_none_of_the_next() -> None:
     [
         ("30d", "", "until the end of that day in UTC"),
         ("cron(0 8 1 * ? *)", "", "until the end of that day in UTC"),
-        ("rate(24 hours)", "", "within 1 h"),
-        ("cron(0 /8 * * ? *)", "", "within 1 h"),
-        ("30d", "3h", "within 3 h"),
+        ("rate(24 hours)", "", "for 1 h"),
+        ("cron(0 /8 * * ? *)", "", "for 1 h"),
+        ("30d", "3h", "for 3 h"),
     ],
 )
 def test_a_window_closes_after_an_hour_in_a_schedule_in_hours_and_with_the_day_else(

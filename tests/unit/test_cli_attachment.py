@@ -1,0 +1,152 @@
+"""What `rotatorctl onboard` undoes where AWS refuses, or its answer is lost; deployed, test_cli_onboarding.py."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from botocore.stub import Stubber
+
+from rotatorctl.attachment import Attachment, Change
+from rotatorctl.aws import AWS_ERRORS
+from rotatorctl.deployed import Described
+from rotatorctl.following import Following
+from tests.unit.test_cli_doctor import ARN, FUNCTION, GOOD, world
+
+RULES: Any = {"ScheduleExpression": "rate(30 days)"}
+NEW = {"RotationEnabled": None, "RotationLambdaARN": None, "RotationRules": None}
+FORMER = FUNCTION.replace("secret-rotation-rotate", "former")
+
+
+@pytest.fixture(autouse=True)
+def no_credentials_of_yours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+
+class Trial:
+    """An attachment to a Secrets Manager that gives these answers, in this order."""
+
+    def __init__(self, **changes: Any) -> None:
+        stack = world().examined.stack
+        self.secret = Described({key: each for key, each in (GOOD | changes).items() if each is not None})
+        self.attachment = Attachment(
+            Following(stack, lambda *_: None, threading.Event(), 0), Change(self.secret, {"team": "orders"}, RULES)
+        )
+        self.client = stack.aws.secrets
+        self.answers = Stubber(self.client)
+
+    def answer(self, operation: str, answer: dict[str, Any] | None = None, **request: Any) -> None:
+        self.answers.add_response(operation, answer or {}, {"SecretId": ARN, **request})
+
+    def carrying(self, *labels: str) -> None:
+        """DescribeSecret shows these labels on the version of the log-in test."""
+        stages = {self.attachment.token: list(labels)}
+        self.answer("describe_secret", {"ARN": ARN} | ({"VersionIdsToStages": stages} if labels else {}))
+
+    def attach(self) -> None:
+        self.answers.activate()
+        self.attachment.attach()
+
+    def attach_and_fail(self) -> None:
+        with pytest.raises(AWS_ERRORS):
+            self.attach()
+
+    def turns_on(self) -> dict[str, Any]:
+        return {
+            "ClientRequestToken": self.attachment.token,
+            "RotationLambdaARN": FUNCTION,
+            "RotationRules": RULES,
+            "RotateImmediately": False,
+        }
+
+
+TAGGED: dict[str, Any] = {"Tags": [{"Key": "team", "Value": "orders"}]}
+
+
+@pytest.fixture
+def trials() -> Iterator[list[Trial]]:
+    made = list[Trial]()
+    yield made
+    for trial in made:
+        trial.answers.assert_no_pending_responses()
+
+
+def test_a_refused_request_has_turned_nothing_on_so_only_the_tags_are_put_back(trials: list[Trial]) -> None:
+    trial = Trial(**NEW)
+    trials.append(trial)
+    trial.answer("tag_resource", **TAGGED)
+    trial.answers.add_client_error("rotate_secret", "AccessDeniedException")
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach_and_fail()
+
+    assert trial.attachment.put_back() == []
+
+
+def test_a_request_without_an_answer_may_have_been_done_so_it_is_undone(trials: list[Trial]) -> None:
+    trial = Trial(**NEW, Tags=[{"Key": "team", "Value": "before"}])
+    trials.append(trial)
+
+    def lost(**_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="https://secretsmanager.example")
+
+    trial.client.meta.events.register_first("before-call.secrets-manager.RotateSecret", lost)
+    trial.answer("tag_resource", **TAGGED)
+    trial.answer("cancel_rotate_secret")
+    trial.carrying()
+    trial.answer("tag_resource", Tags=[{"Key": "team", "Value": "before"}])
+
+    trial.attach_and_fail()
+
+    assert trial.attachment.put_back() == []
+
+
+def test_the_label_that_the_cancelled_test_left_is_taken_off_and_the_former_function_put_back(
+    trials: list[Trial],
+) -> None:
+    trial = Trial(RotationLambdaARN=FORMER)
+    trials.append(trial)
+    trial.answer("tag_resource", **TAGGED)
+    trial.answer("rotate_secret", **trial.turns_on())
+    trial.answer("cancel_rotate_secret")
+    trial.carrying("AWSPENDING")
+    trial.answer("update_secret_version_stage", VersionStage="AWSPENDING", RemoveFromVersionId=trial.attachment.token)
+    trial.answer(
+        "rotate_secret",
+        RotationLambdaARN=FORMER,
+        RotationRules={"AutomaticallyAfterDays": 30},
+        RotateImmediately=False,
+    )
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach()
+
+    assert trial.attachment.put_back() == []
+
+
+def test_what_cannot_be_undone_is_said_and_the_rest_is_undone_all_the_same(trials: list[Trial]) -> None:
+    trial = Trial(**NEW)
+    trials.append(trial)
+    trial.answer("tag_resource", **TAGGED)
+    trial.answer("rotate_secret", **trial.turns_on())
+    trial.answers.add_client_error("cancel_rotate_secret", "AccessDeniedException", "not allowed")
+    trial.carrying()
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach()
+
+    assert trial.attachment.put_back() == ["CancelRotateSecret: AccessDeniedException: not allowed"]
+
+
+def test_of_a_secret_that_only_gets_a_tag_the_rotation_is_not_undone(trials: list[Trial]) -> None:
+    trial = Trial(RotationRules=RULES)
+    trials.append(trial)
+    trial.answer("tag_resource", **TAGGED)
+    trial.answer("rotate_secret", **trial.turns_on())
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach()
+
+    assert trial.attachment.put_back() == []
