@@ -54,7 +54,7 @@ test: setup
 	pytest --numprocesses 4 --dist loadgroup
 
 demo: setup
-	python -m rotatorctl.local.demo
+	PYTHONPATH=functions:. python -m rotatorctl.local.demo
 
 # Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour on two cores.
 faults: setup

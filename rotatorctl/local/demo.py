@@ -3,23 +3,24 @@
 PostgreSQL, the state machine and the functions are real; AWS is played on this machine (see docs/architecture.md).
 """
 
-import json
 import os
-import secrets
-import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from subprocess import TimeoutExpired
 from typing import Any
 
+from rotatorctl.local.application import MAIL, SECRET, USER, Application
+from rotatorctl.local.detached import detached, let_go_of_output
+from rotatorctl.local.exports import exports, settings
+from rotatorctl.local.mails import lines_of
 from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.stack import STACK_NAME, OfflineStack
+from rotatorctl.local.throttling import throttled
 
-_USER, _SECRET, _MAIL = "orders", "shop/orders-db", "platform-team@example.com"
 # Waits and delays before a retry pass five times as fast as on AWS, so that nobody has to wait for the story.
 _WAIT_SCALE = 0.2
 _POLL_SECONDS = 0.1
@@ -29,29 +30,16 @@ _LAST_WORDS_SECONDS = 5
 
 @dataclass
 class Demo:
-    """The story's world: the deployed stack, the database, the secret of one application."""
+    """The story's world: the deployed stack, and the secret of one application."""
 
     stack: OfflineStack
-    database: PostgreSQL
-    arn: str = ""
+    application: Application
     _told: int = 0
     _finished: set[str] = field(default_factory=set)
-    _passwords: dict[str, str] = field(default_factory=dict, repr=False)
 
-    def create_secret(self) -> None:
-        """An application's user on the database, and its secret."""
-        password = secrets.token_urlsafe(18)
-        self.database.create_user(_USER, password)
-        value = {
-            "engine": "postgres",
-            "host": "127.0.0.1",
-            "port": self.database.port,
-            "username": _USER,
-            "password": password,
-        }
-        self.arn = self.stack.secrets.create_secret(Name=_SECRET, SecretString=json.dumps(value))["ARN"]
-        self._passwords["the first password"] = password
-        say(f"database user {_USER!r} and secret {_SECRET!r}; nothing was added to any IAM policy for it")
+    @property
+    def arn(self) -> str:
+        return self.application.arn
 
     def rotate(self) -> None:
         """RotateSecret, as the console's Rotate button sends it."""
@@ -88,52 +76,28 @@ class Demo:
     def prove(self, expected: dict[str, bool]) -> None:
         """Log in from a process of its own with passwords that are known by what they were; compare with `expected`."""
         for name, works in expected.items():
-            logged_in = self._client_logs_in(self._passwords[name])
+            logged_in = self.application.logs_in(name)
             say(f"client process {'logs in with' if logged_in else 'is refused with'} {name}")
             if logged_in != works:
                 raise SystemExit(f"the demo failed: {name} should {'' if works else 'not '}log in")
 
     def remember(self, name: str, stage: str) -> None:
-        value = self.stack.secrets.get_secret_value(SecretId=self.arn, VersionStage=stage)["SecretString"]
-        self._passwords[name] = json.loads(value)["password"]
+        self.application.remember(name, stage)
 
     def show_labels(self) -> None:
-        stages = self.stack.secrets.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
-        for version, labels in stages.items():
+        for version, labels in self.application.labels.items():
             say(f"version {version}: {', '.join(labels)}")
 
     def show_mail(self) -> None:
         """Print the mails that arrived since the last call, as the subscriber of the topic got them."""
         mails = self.stack.mails[self._told :]
         self._told += len(mails)
-        for mail in mails:
-            say(f"To: {mail['To']}", "| ")
-            say(f"Subject: {mail['Subject']}", "| ")
-            for line in ["", *mail.get_content().rstrip().split("\n")]:
-                say(line, "| ")
+        for line in (line for mail in mails for line in lines_of(mail)):
+            say(line, "")
 
-    def throttle(self, concurrency: int | None) -> None:
-        """Give function FinishSecret a reserved concurrency, or take it away: 0 means that no call gets through."""
-        name = self._function("FinishSecretFunction")
-        if concurrency is None:
-            self.stack.client("lambda").delete_function_concurrency(FunctionName=name)
-        else:
-            self.stack.client("lambda").put_function_concurrency(
-                FunctionName=name, ReservedConcurrentExecutions=concurrency
-            )
-
-    def _client_logs_in(self, password: str) -> bool:
-        value = json.loads(self.stack.secrets.get_secret_value(SecretId=self.arn)["SecretString"])
-        credentials = value | {"password": password, "ca": self.database.ca_pem}
-        command = [sys.executable, "-m", "rotatorctl.local.login"]
-        client = subprocess.run(command, input=json.dumps(credentials), text=True, check=False)
-        return client.returncode == 0
-
-    def _function(self, logical_id: str) -> str:
-        resource = self.stack.client("cloudformation").describe_stack_resource(
-            StackName=STACK_NAME, LogicalResourceId=logical_id
-        )
-        return resource["StackResourceDetail"]["PhysicalResourceId"]
+    def throttled(self, step: str) -> AbstractContextManager[None]:
+        """The step's function gets no concurrency as long as this lasts."""
+        return throttled(self.stack.client("cloudformation"), self.stack.client("lambda"), STACK_NAME, step)
 
     def _executions(self) -> list[Any]:
         machine = self.stack.outputs["StateMachineArn"]
@@ -179,15 +143,14 @@ def tell(demo: Demo) -> None:
 
     chapter("A rotation that fails after the database has changed")
     say("function FinishSecret gets no concurrency any more, as on a day when another team uses up the account's")
-    demo.throttle(0)
-    demo.rotate()
-    demo.show_mail()
-    demo.remember("the third password (AWSPENDING)", "AWSPENDING")
-    demo.prove({"the second password (AWSCURRENT)": True, "the third password (AWSPENDING)": False})
-    demo.show_labels()
+    with demo.throttled("FinishSecret"):
+        demo.rotate()
+        demo.show_mail()
+        demo.remember("the third password (AWSPENDING)", "AWSPENDING")
+        demo.prove({"the second password (AWSCURRENT)": True, "the third password (AWSPENDING)": False})
+        demo.show_labels()
 
     chapter("The cause is mended")
-    demo.throttle(None)
     demo.retry()
     demo.show_mail()
     demo.prove({"the third password (AWSPENDING)": True, "the second password (AWSCURRENT)": False})
@@ -203,10 +166,12 @@ def run(keep: bool) -> None:
         say("starting a PostgreSQL with TLS")
         database = world.enter_context(PostgreSQL.started())
         say("starting the AWS emulator, sam build, sam deploy")
-        parameters = {"AlertEmail": _MAIL, "PrivateCaCertificate": database.ca_pem}
+        parameters = {"AlertEmail": MAIL, "PrivateCaCertificate": database.ca_pem}
         stack = world.enter_context(OfflineStack.started(wait_scale=_WAIT_SCALE, parameters=parameters))
-        demo = Demo(stack, database)
-        demo.create_secret()
+        application = Application.created(stack.secrets, database)
+        application.remember("the first password", "AWSCURRENT")
+        say(f"database user {USER!r} and secret {SECRET!r}; nothing was added to any IAM policy for it")
+        demo = Demo(stack, application)
         tell(demo)
         say(f"{time.monotonic() - started:.0f} s, everything included")
         if keep:
@@ -215,23 +180,19 @@ def run(keep: bool) -> None:
 
 def _leave_up(demo: Demo) -> None:
     chapter("The stack is up; talk to it with the AWS CLI")
-    for name, value in demo.stack.environment.items():
-        if name.startswith("AWS_"):
-            say(f"export {name}={shlex.quote(value)}")
-    say(f"aws secretsmanager describe-secret --secret-id {_SECRET}")
+    for line in exports(settings(demo.stack.environment)):
+        say(line)
+    say(f"aws secretsmanager describe-secret --secret-id {SECRET}")
     say(f"aws stepfunctions list-executions --state-machine-arn {demo.stack.outputs['StateMachineArn']}")
     say(f"kill {os.getpid()}    # takes it down")
-    # The reader of our output, which waits for its end, may go.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    let_go_of_output()
     signal.pause()
 
 
 def _run_detached() -> int:
     """Run the demo in a process that outlives this one, and pass on what it prints until it has told the story."""
     with tempfile.TemporaryFile() as complaints:
-        command = [sys.executable, "-m", "rotatorctl.local.demo", "--stay"]
-        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True)
+        demo = detached(["rotatorctl.local.demo", "--stay"], complaints)
         assert demo.stdout is not None
         try:
             for line in demo.stdout:
@@ -241,7 +202,7 @@ def _run_detached() -> int:
             demo.terminate()
         try:
             code = demo.wait(_LAST_WORDS_SECONDS)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             code = 0  # it has told the story and stays up
         complaints.seek(0)
         sys.stderr.buffer.write(complaints.read())

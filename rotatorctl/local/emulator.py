@@ -15,17 +15,17 @@ from rotatorctl.local.servers import HOST, ServerStartError, free_port
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-_PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
+PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 _START_SECONDS = 60
 _STOP_SECONDS = 10
 
 
 @contextmanager
-def emulator(work_dir: Path, environment: Mapping[str, str], wait_scale: float) -> Iterator[str]:
-    """Run it until the block ends; yields its endpoint's URL. Its log is `emulator.log`, its mail lies in `mail`.
+def emulator(work_dir: Path, environment: Mapping[str, str], wait_scale: float) -> Iterator[tuple[int, str]]:
+    """Run it until the block ends; yields its process's number and its endpoint's URL.
 
-    The functions that it runs inherit `environment`. `wait_scale` multiplies the seconds of Wait states and of the
-    delays before a retry. Raises ServerStartError.
+    Its log is `emulator.log`, its mail lies in `mail`. The functions that it runs inherit `environment`. `wait_scale`
+    multiplies the seconds of Wait states and of the delays before a retry. Raises ServerStartError.
     """
     port = free_port()
     url = f"http://{HOST}:{port}"
@@ -52,17 +52,17 @@ def emulator(work_dir: Path, environment: Mapping[str, str], wait_scale: float) 
     log = work_dir / "emulator.log"
     with _running(settings, log) as process:
         _await_health(process, url, log)
-        yield url
+        yield process.pid, url
 
 
 @contextmanager
 def _running(settings: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    if not _PYTHON.exists():
-        raise ServerStartError(f"{_PYTHON} does not exist; run `make setup`.")
+    if not PYTHON.exists():
+        raise ServerStartError(f"{PYTHON} does not exist; run `make setup`.")
     with log.open("wb") as output:
         process = subprocess.Popen(
             # -P: the modules beside the script are not for the emulator to import.
-            [_PYTHON, "-P", Path(__file__).with_name("emulator_process.py")],
+            [PYTHON, "-P", Path(__file__).with_name("emulator_process.py")],
             env=settings,
             stdin=subprocess.PIPE,
             stdout=output,

@@ -1,7 +1,7 @@
 """A client of its own: one log-in to PostgreSQL, as an application would do it.
 
 Run as `python -m rotatorctl.local.login` with host, port, user, password and CA as JSON on standard input, so that the
-password is no process argument. Exit code 0 if the server lets it in, 1 if it refuses the password.
+password is no process argument. Exit code 0 if the server lets it in, 3 if it refuses the password.
 """
 
 import json
@@ -12,6 +12,8 @@ from typing import Any
 import pg8000.native
 
 _REFUSED = "28P01"
+# Python itself ends with 1 after any other trouble.
+LETS_IN, REFUSES = 0, 3
 
 
 def logs_in(credentials: dict[str, Any]) -> bool:
@@ -35,4 +37,4 @@ def logs_in(credentials: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if logs_in(json.load(sys.stdin)) else 1)
+    sys.exit(LETS_IN if logs_in(json.load(sys.stdin)) else REFUSES)

@@ -75,6 +75,11 @@ class PostgreSQL:
                 server.stop()
 
     @property
+    def pid(self) -> int:
+        """The number of the running server's process."""
+        return self._process.pid
+
+    @property
     def folder(self) -> Path:
         """Everything that it keeps."""
         return self._data.parent

@@ -139,6 +139,12 @@ class ServerProcess:
         assert self._process
         self._process.send_signal(number)
 
+    @property
+    def pid(self) -> int:
+        """The number of the running process."""
+        assert self._process
+        return self._process.pid
+
     def log(self) -> str:
         """What the process has written so far."""
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""

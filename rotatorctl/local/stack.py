@@ -5,25 +5,20 @@ of rotatorctl.local.secrets_manager, which calls the deployed rotation function 
 deployed to what the policies of its roles allow.
 """
 
-import email
-import email.policy
 import fcntl
 import json
 import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import boto3
@@ -32,8 +27,10 @@ from botocore.exceptions import ClientError
 
 from rotatorctl.local.deployed_roles import deployed_roles
 from rotatorctl.local.emulator import ACCOUNT, REGION, ROOT, emulator
+from rotatorctl.local.mails import mails_in
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager
 from rotatorctl.local.secrets_manager_server import serve
+from rotatorctl.local.signals import sigterm_unwinds
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -87,6 +84,8 @@ class OfflineStack:
     environment: Mapping[str, str]
     model: SecretsManager
     work_dir: Path
+    # The emulator's process, which ends with this one.
+    emulator_pid: int
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -109,12 +108,14 @@ class OfflineStack:
         """
         model = model or SecretsManager(region=REGION, account=ACCOUNT)
         with ExitStack() as resources:
-            resources.enter_context(_sigterm_unwinds())
+            resources.enter_context(sigterm_unwinds())
             folder = work_dir or Path(resources.enter_context(_temporary_folder()))
             environment = _environment(folder)
             environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = resources.enter_context(serve(model))
-            environment["AWS_ENDPOINT_URL"] = resources.enter_context(emulator(folder, environment, wait_scale))
-            stack = cls(deploy(environment, folder, parameters or {}, template=template), environment, model, folder)
+            process, url = resources.enter_context(emulator(folder, environment, wait_scale))
+            environment["AWS_ENDPOINT_URL"] = url
+            outputs = deploy(environment, folder, parameters or {}, template=template)
+            stack = cls(outputs, environment, model, folder, process)
             stack._confine()
             model.invoke = stack._invoke
             yield stack
@@ -154,12 +155,12 @@ class OfflineStack:
 
     @property
     def mails(self) -> list[EmailMessage]:
-        """What the email subscribers of all topics have received so far, oldest first.
+        """What the email subscribers of all topics have received so far, oldest first."""
+        return mails_in(self.mail_folder)
 
-        A publishing call returns after its mail has been delivered. The emulator takes every address for confirmed.
-        """
-        files = sorted((self.work_dir / "mail").glob("*.eml"))
-        return [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
+    @property
+    def mail_folder(self) -> Path:
+        return self.work_dir / "mail"
 
     def subscribe_queue(self, topic_arn: str) -> str:
         """Subscribe a new queue to the topic, by raw delivery; returns the queue's URL."""
@@ -351,20 +352,3 @@ def _temporary_folder() -> Iterator[str]:
         yield folder
     finally:
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit, so that every `finally` runs. Python allows this in the main thread only."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
