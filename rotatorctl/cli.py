@@ -11,6 +11,7 @@ from rotatorctl.cli_onboarding import offboard, onboard
 from rotatorctl.command import Find, command, pairs
 from rotatorctl.commands.doctor import doctor as examine
 from rotatorctl.commands.history import history as list_executions
+from rotatorctl.commands.local import local
 from rotatorctl.commands.rotate import Pace, chosen
 from rotatorctl.commands.rotate import rotate as rotate_secrets
 from rotatorctl.commands.status import status as list_secrets
@@ -128,7 +129,7 @@ def unstick(find: Find, secret: str, yes: bool) -> Result:
         return unstick_secret(stack, found, progress)
 
 
-for each in (rotate, status, history, doctor, unstick, onboard, offboard):
+for each in (rotate, status, history, doctor, unstick, onboard, offboard, local):
     cli.add_command(each)
 
 

@@ -1,6 +1,7 @@
 """The help texts in docs/cli.md: `PYTHONPATH=functions:. python -m tests.contract.cli_page` writes them anew."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,14 +15,19 @@ _HELP = re.compile(r"<!-- help: (.+) -->\n(?:```text\n(?:.*\n)*?```\n)?")
 
 def helps() -> dict[str, str]:
     """Each command with its help, as a terminal of that width shows it."""
-    commands: dict[str, click.Command] = {"rotatorctl": cli}
-    commands |= {f"rotatorctl {name}": command for name, command in cli.commands.items()}
     made = {}
-    for name, command in commands.items():
+    for name, command in _commands("rotatorctl", cli):
         context = click.Context(command, info_name=name, terminal_width=_WIDTH)
         context.help_option_names = ["-h", "--help"]
         made[name] = command.get_help(context)
     return made
+
+
+def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        for part, below in command.commands.items():
+            yield from _commands(f"{name} {part}", below)
 
 
 def page_with_helps(page: str) -> str:

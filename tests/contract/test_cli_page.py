@@ -12,6 +12,12 @@ from tests.contract.cli_page import PAGE, helps, page_with_helps
 
 SOURCES = {path: path.read_text() for path in (Path(__file__).parents[2] / "rotatorctl").glob("*.py")}
 SOURCES |= {path: path.read_text() for path in (Path(__file__).parents[2] / "rotatorctl/commands").glob("*.py")}
+# Of the offline stack what a command of the group `local` is made of: it says `CommandError` or `Problem`.
+SOURCES |= {
+    path: path.read_text()
+    for path in (Path(__file__).parents[2] / "rotatorctl/local").glob("*.py")
+    if re.search(r"\b(CommandError|Problem)\(", path.read_text())
+}
 # AWS's own names for errors, which are translated.
 _OF_AWS = {"AuthorizationError", "ValidationError"}
 CODES = sorted({code for text in SOURCES.values() for code in re.findall(r'"([A-Z][A-Za-z]+Error)"', text)} - _OF_AWS)

@@ -63,6 +63,16 @@ def test_the_offline_stack_stays_in_the_checkout(installed: Path) -> None:
     assert not (installed / "rotatorctl" / "local").exists()
 
 
+def test_the_commands_of_the_offline_stack_say_that_they_need_a_checkout(installed: Path) -> None:
+    command = [sys.executable, "-m", "rotatorctl", "local", "up"]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(command, cwd="/", env=environment, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("CheckoutNeededError: ")
+    assert "Next: run it from a checkout: `make setup`" in done.stderr
+
+
 def test_every_package_of_the_tool_is_in_it(installed: Path) -> None:
     ours = {path.parent.relative_to(ROOT) for path in (ROOT / "rotatorctl").rglob("__init__.py")}
     packed = {path.parent.relative_to(installed) for path in (installed / "rotatorctl").rglob("__init__.py")}

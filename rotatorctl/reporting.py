@@ -1,0 +1,47 @@
+"""How every command ends: its result or its error is printed, and tells the exit code."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+
+from rotatorctl.aws import AWS_ERRORS, explained
+from rotatorctl.render import show
+from rotatorctl.result import CommandError, Problem, Result
+
+OUTPUT_OPTIONS = (
+    click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How the result is printed.",
+    ),
+    click.option("--debug", is_flag=True, help="Show where an error comes from."),
+)
+
+
+def report(name: str, call: Callable[[], Result], output: str, debug: bool) -> NoReturn:
+    """Call the command of that name, print what it found, and exit. With `debug` an error is raised as it is."""
+    try:
+        result = call()
+    except Exception as error:
+        if debug:
+            raise
+        result = _not_done(name, error)
+    show(result, output)
+    sys.exit(result.exit_code)
+
+
+def _not_done(name: str, error: Exception) -> Result:
+    if isinstance(error, (click.ClickException, click.Abort)):
+        raise error
+    if isinstance(error, CommandError):
+        return Result(name, problems=(error.problem,))
+    if isinstance(error, AWS_ERRORS):
+        return Result(name, problems=(explained(error),))
+    defect = Problem(
+        "DefectError", f"{type(error).__name__}: {error}", "repeat it with --debug and report what it shows"
+    )
+    return Result(name, problems=(defect,))
