@@ -28,6 +28,9 @@ _STYLES = {
     "rotated": "green",
     "logged in": "green",
     "fine": "green",
+    "held": "green",
+    "broken": "bold red",
+    "has ended": "bold red",
 }
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rotation.outcome import ROLLED_BACK, ROTATED, UNTOUCHED
-from rotatorctl.aws import Aws
 from rotatorctl.deployed import Described, Stack
 from rotatorctl.executions import Run
 from rotatorctl.following import Following, Progress
@@ -44,8 +43,10 @@ class Drill:
         """Raises CommandError if the secret is not as a drill has to find it."""
         aws = aws_of(running)
         stack = Stack.find(aws, STACK_NAME)
-        application = Application(aws.secrets, _ready(aws, running.secret).arn, running.ca_pem)
+        secret = Described.read(aws, running.secret)
+        application = Application(aws.secrets, secret.arn, running.ca_pem)
         application.remember(_OLD, "AWSCURRENT")
+        _require_ready(secret, application)
         mails = Path(running.mail_folder)
         following = Following(stack, progress, threading.Event(), _PATIENCE)
         return cls(stack, following, application, mails, step, data={"step": step}, _told=len(mails_in(mails)))
@@ -53,7 +54,6 @@ class Drill:
     def fail(self) -> None:
         """Rotate while the step's function is throttled, and look."""
         aws, before = self.stack.aws, self._current()
-        self._hold("AWSCURRENT logs in before", self.application.logs_in(_OLD))
         with throttled(aws.stacks, aws.functions, STACK_NAME, self.step):
             run = self._rotate()
         made = self.application.remember(_NEW, "AWSPENDING")
@@ -128,15 +128,20 @@ def drill(step: str, progress: Progress, say: Callable[[str], None]) -> Result:
 _NEXT = "`rotatorctl history` and docs/failures.md tell more of the executions; please report it"
 
 
-def _ready(aws: Aws, name: str) -> Described:
-    secret = Described.read(aws, name)
+def _require_ready(secret: Described, application: Application) -> None:
+    """What is seen has to come of the drill's own fault."""
     if secret.pending:
         raise CommandError(
-            "NotFinishedError",
-            f"{name} has a pending version already, so this would not show what the drill's own fault does",
-            f"`rotatorctl rotate {name}` finishes it, with the variables of `rotatorctl local up`",
+            "NotReadyError",
+            f"{secret.name} has a pending version already",
+            f"`rotatorctl rotate {secret.name}` finishes it, with the variables of `rotatorctl local up`",
         )
-    return secret
+    if not application.logs_in(_OLD):
+        raise CommandError(
+            "NotReadyError",
+            f"AWSCURRENT of {secret.name} does not log in, so somebody has changed the password or the value by hand",
+            "set the password again, or `rotatorctl local down` and `up` for a new one",
+        )
 
 
 def _stopped(running: Running, step: str) -> Problem:

@@ -24,7 +24,7 @@ class Promise:
 def table(tried: Sequence[Promise]) -> Table:
     """For people."""
     rows = tuple((each.promise, HELD if each.held else BROKEN, each.saw) for each in tried)
-    return Table(("promise", "", "seen"), rows)
+    return Table(("promise", "result", "seen"), rows)
 
 
 def broken(tried: Sequence[Promise], next_step: str) -> tuple[Problem, ...]:

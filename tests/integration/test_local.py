@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pg8000.native
 import pytest
 
 from rotatorctl.local.running import Process
@@ -165,6 +167,22 @@ def test_a_drill_before_there_is_a_new_value_shows_that_nothing_changed(up: Home
     assert all(each["held"] for each in ran.data["promises"])
     assert [len(subjects) for subjects in ran.data["messages"].values()] == [1, 1]
     assert up.password() != before
+
+
+def changes_its_password(home: Home, old: str, new: str) -> None:
+    server = {"host": "127.0.0.1", "port": home.written["database_port"], "database": "postgres"}
+    context = ssl.create_default_context(cadata=home.written["ca_pem"])
+    with pg8000.native.Connection("orders", password=old, ssl_context=context, **server) as user:
+        user.run(f"ALTER ROLE CURRENT_USER PASSWORD {pg8000.native.literal(new)}")
+
+
+def test_a_drill_is_not_begun_where_what_it_shows_would_not_come_of_its_own_fault(up: Home) -> None:
+    changes_its_password(up, up.password(), "by hand")
+
+    ran = up.local("drill")
+
+    changes_its_password(up, "by hand", up.password())
+    assert (ran.code, ran.codes) == (1, ["NotReadyError"])
 
 
 def test_ctrl_c_in_a_drill_takes_the_fault_away_and_says_what_goes_on(up: Home) -> None:
