@@ -76,6 +76,26 @@ class Application(RotatedSecret):
         assert {user: count for user, count in refused.items() if count > most.get(user, 0)} == {}
 
 
+def _kept(case: Case, user: Credentials) -> dict[str, Any]:
+    kept = {"engine": case.kind, "host": user.host, "port": str(user.port), "ssl": user.ssl, "team": ["payments"]}
+    return kept | ({"dbname": user.dbname} if user.dbname else {})
+
+
+def admin_value(case: Case, admin: Credentials, like: Credentials) -> str:
+    """The value of the secret of the admin who changes `like`."""
+    return json.dumps(_kept(case, like) | {"username": admin.username, "password": admin.password})
+
+
+def value_of(case: Case, user: Credentials, admin_arn: str) -> str:
+    """The value of the application's secret."""
+    by_admin = {"masterarn": admin_arn} if case.strategy != SINGLE else {}
+    return json.dumps(_kept(case, user) | {"username": user.username, "password": user.password} | by_admin)
+
+
+def tags_of(case: Case) -> dict[str, str]:
+    return case.tags | ({"rotation:strategy": "single-user"} if case.strategy == BY_ADMIN else {})
+
+
 @contextmanager
 def rotating(
     case: Case, server: Server, definition: dict[str, Any], silences: Silences = SILENCES["defaults"]
@@ -84,19 +104,9 @@ def rotating(
     first = server.user(f"app-{secrets.token_hex(4)}")
     admin = server.admin(first)
     with running(silences, definition) as machine:
-        kept: dict[str, Any] = {"engine": case.kind, "host": first.host, "port": str(first.port), "ssl": first.ssl}
-        kept |= {"team": ["payments"]} | ({"dbname": first.dbname} if first.dbname else {})
-        value = json.dumps(kept | {"username": admin.username, "password": admin.password})
-        admin_arn = create_secret(machine, "admin", value, ADMIN)
-        fields = kept | {"username": first.username, "password": first.password}
-        tags = dict(case.tags)
-        if case.strategy != SINGLE:
-            fields |= {"masterarn": admin_arn}
-        if case.strategy == BY_ADMIN:
-            tags |= {"rotation:strategy": "single-user"}
-        application = Application(
-            machine, create_secret(machine, "payments/db", json.dumps(fields), tags), case, server, first, admin
-        )
+        admin_arn = create_secret(machine, "admin", admin_value(case, admin, first), ADMIN)
+        arn = create_secret(machine, "payments/db", value_of(case, first, admin_arn), tags_of(case))
+        application = Application(machine, arn, case, server, first, admin)
         (version,) = application.stages()
         machine.secrets_manager.update_secret_version_stage(
             SecretId=application.arn, VersionStage="GOLDEN", MoveToVersionId=version
