@@ -12,7 +12,7 @@ SOURCES := $(wildcard functions rotatorctl tests)
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: setup check test demo faults mutants smoke-aws lock clean
+.PHONY: setup check test demo faults bench mutants smoke-aws lock clean
 
 setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
 
@@ -59,6 +59,10 @@ demo: setup
 # Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour on two cores.
 faults: setup
 	PYTHONPATH=functions:. python -m tests.faults.report
+
+# How long applications are refused, how long a rotation takes, what it calls and costs: ten minutes on two cores without other work.
+bench: setup
+	PYTHONPATH=functions:. python -m tests.bench
 
 # Changes of the functions' code that no test sees: make mutants, make mutants MODULES="secret settings", make mutants MODULES=--unit.
 mutants: setup .venv-mutants/.installed

@@ -4,6 +4,13 @@ from collections.abc import Iterator
 from statistics import quantiles
 
 from tests.bench.simulation import Day
+from tests.bench.tables import Table, markdown
+
+COLUMNS = (
+    *("due", "failed", "last one rotated, of the bound", "retries of states"),
+    *("from change to promotion: half, 95 of 100", "throttled writes of a rotation", "DescribeExecution"),
+    "functions at once",
+)
 
 # How many secrets, within how many seconds.
 DAYS: tuple[tuple[int, float], ...] = (
@@ -16,12 +23,12 @@ def percentile(values: list[float], number: int) -> float:
     return quantiles(values, n=100)[number - 1] if len(values) > 1 else sum(values)
 
 
-def row(day: Day) -> str:
-    """What came of a day, as a row of the table."""
+def row(day: Day) -> list[str]:
+    """What came of a day."""
     outcome = day.run()
     last, bound, looks = max(outcome.rotated, default=0), day.bound, day.describe_execution
     gaps = [percentile(outcome.gaps, number) for number in (50, 95)]
-    cells = [
+    return [
         f"{day.secrets:,} in {day.spread:g} s",
         f"{len(outcome.failed):,}",
         f"{last:.0f} s of {bound:.0f} s, {last / bound:.2f} x",
@@ -31,13 +38,15 @@ def row(day: Day) -> str:
         f"{looks.busiest_second} a second, {looks.refused} refused",
         f"{day.functions.peak:,}",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
-def rows() -> Iterator[str]:
+def rows() -> Iterator[list[str]]:
     yield from (row(Day(secrets, spread)) for secrets, spread in DAYS)
 
 
+def table() -> Table:
+    return Table("simulation", COLUMNS, [list(each) for each in rows()])
+
+
 if __name__ == "__main__":
-    for line in rows():
-        print(line)
+    print(markdown(COLUMNS, rows()))

@@ -11,12 +11,15 @@ import statistics
 import subprocess
 import sys
 
+from tests.bench.tables import Cell, Table, markdown
 from tests.contract.imports import FUNCTIONS, HANDLERS
 
 FLOOR = "import boto3; boto3.client('secretsmanager')"
 # How much more than the floor those may need that load no driver.
 LIMIT = 1.2
 WITHOUT_A_DRIVER = ("create_secret", "finish_secret", "rotate", "find_overdue")
+
+COLUMNS = ("function", "import in ms of processor time", "compared with the floor, x", "limit")
 
 _MEASURED = """
 import time
@@ -57,12 +60,17 @@ def measured(runs: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def main(runs: int = 15) -> None:
-    found = measured(runs)
+def table(found: dict[str, float]) -> Table:
+    rows: list[list[Cell]] = []
     for name, seconds in found.items():
-        ratio = seconds / found["floor"]
-        limit = f"  at most {LIMIT}" if name in WITHOUT_A_DRIVER else ""
-        print(f"{name:14} {seconds * 1000:6.0f} ms  {ratio:4.2f} x the floor{limit}")
+        limit = f"at most {LIMIT}" if name in WITHOUT_A_DRIVER else ""
+        rows.append([name, round(seconds * 1000), round(seconds / found["floor"], 2), limit])
+    return Table("start-up", COLUMNS, rows)
+
+
+def main(runs: int = 15) -> None:
+    found = table(measured(runs))
+    print(markdown(found.columns, found.rows))
 
 
 if __name__ == "__main__":
