@@ -12,17 +12,13 @@ from rotatorctl.attachment import Attachment, Change
 from rotatorctl.aws import AWS_ERRORS
 from rotatorctl.deployed import Described
 from rotatorctl.following import Following
-from tests.unit.test_cli_doctor import ARN, FUNCTION, GOOD, world
+from tests.unit.examined import ARN, FUNCTION, GOOD, world
+
+pytestmark = pytest.mark.usefixtures("credentials")
 
 RULES: Any = {"ScheduleExpression": "rate(30 days)"}
 NEW = {"RotationEnabled": None, "RotationLambdaARN": None, "RotationRules": None}
 FORMER = FUNCTION.replace("secret-rotation-rotate", "former")
-
-
-@pytest.fixture(autouse=True)
-def no_credentials_of_yours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
 class Trial:

@@ -14,15 +14,11 @@ from rotatorctl.databases import CLUSTER, INSTANCE, Database, looked_up
 from rotatorctl.new_secret import GENERATED, Asked, made
 from rotatorctl.onboarding_file import FileContentError, read
 from rotatorctl.result import CommandError
-from tests.unit.test_cli_doctor import ARN
+from tests.unit.examined import ARN
+
+pytestmark = pytest.mark.usefixtures("credentials")
 
 ENDPOINT = {"Address": "orders.example", "Port": 5433}
-
-
-@pytest.fixture(autouse=True)
-def no_credentials_of_yours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
 @pytest.mark.parametrize(
