@@ -10,9 +10,9 @@ from botocore.stub import Stubber
 
 from rotation.executions import Execution
 from rotatorctl.checks import evidence, secret, stack, value
-from rotatorctl.checks.base import UNREAD, Check, Examined, Finding
+from rotatorctl.checks.base import UNREAD, Check, Examined, Finding, Function
 from rotatorctl.executions import ROTATION, Name, Run
-from tests.unit.examined import ACCOUNT, ARN, FUNCTION, NOW, PASSWORD, World, world
+from tests.unit.examined import ACCOUNT, ARN, FUNCTION, NOW, PASSWORD, REGION, World, answering, knowing, world
 
 pytestmark = pytest.mark.usefixtures("credentials")
 
@@ -138,6 +138,23 @@ def test_an_admin_secret_has_to_carry_the_tag_and_to_stay() -> None:
     assert admin_secret(tag, DeletedDate=NOW).of(value.CHECKS[1:2]).keys() == {"AdminSecretScheduledForDeletion"}
 
 
+def test_an_admin_secret_that_is_not_there_is_a_problem() -> None:
+    arn = ARN.replace("app-", "admin-")
+    fields = {"engine": "postgres", "host": "db.example", "username": "app", "password": PASSWORD, "masterarn": arn}
+    made = world()
+    with Stubber(made.examined.stack.aws.secrets) as stubber:
+        stubber.add_response("get_secret_value", {"SecretString": json.dumps(fields)})
+        stubber.add_client_error("describe_secret", "ResourceNotFoundException")
+
+        assert made.of(value.CHECKS[1:2]).keys() == {"AdminSecretNotFound"}
+
+
+def test_a_key_of_another_account_is_a_problem() -> None:
+    made = world(KmsKeyId=f"arn:aws:kms:{REGION}:999999999999:key/1")
+    with answering(made.examined.stack.aws.keys, describe_key={"KeyMetadata": {"KeyId": "1", "KeyState": "Enabled"}}):
+        assert made.of(value.CHECKS[2:]).keys() == {"KeyOfAnotherAccount", "CustomerManagedKey"}
+
+
 @pytest.mark.parametrize(
     ("state", "codes"),
     [
@@ -230,6 +247,22 @@ def test_reserved_concurrency_may_not_be_too_low(reserved: int | None, is_rotate
 )
 def test_a_function_has_to_be_ready(function: dict[str, str], code: str | None) -> None:
     assert [finding.code for finding in stack._state("function", function)] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("runtime", "codes"), [("python3.13", []), ("python3.9", ["OtherRuntime"]), ("provided.al2023", [])]
+)
+def test_a_runtime_that_the_code_is_not_packed_for_is_told(runtime: str, codes: list[str]) -> None:
+    assert [finding.code for finding in stack._runtime("function", runtime)] == codes
+
+
+def test_a_function_or_a_state_machine_that_is_gone_is_a_problem() -> None:
+    made = knowing(world(), functions={"RotateFunction": Function("rotate", {})})
+    with Stubber(made.examined.stack.aws.machine) as stubber:
+        stubber.add_client_error("describe_state_machine", "StateMachineDoesNotExist")
+
+        assert made.of(stack.CHECKS[:1]).keys() == {"FunctionMissing"}
+        assert made.of(stack.CHECKS[2:3]).keys() == {"StateMachineGone"}
 
 
 def ended(status: str, **report: Any) -> Run:

@@ -11,9 +11,8 @@ from moto import mock_aws
 from rotatorctl.checks import network
 from rotatorctl.checks.base import Finding
 from rotatorctl.checks.vpc import Vpc
-from tests.unit.examined import REGION, functions, knowing, world
+from tests.unit.examined import REGION, World, functions, knowing, world
 
-pytestmark = pytest.mark.usefixtures("credentials")
 SERVICE = f"com.amazonaws.{REGION}.secretsmanager"
 
 
@@ -21,6 +20,7 @@ SERVICE = f"com.amazonaws.{REGION}.secretsmanager"
 class Network:
     """A VPC with a subnet, and the functions' security group."""
 
+    world: World
     ec2: Any
     vpc: str
     subnet: str
@@ -29,7 +29,7 @@ class Network:
 
     def findings(self) -> dict[str, Finding]:
         made = functions(SubnetIds=[self.subnet], SecurityGroupIds=[self.group])
-        return knowing(world(), functions=made).of(network.CHECKS[1:])
+        return knowing(self.world, functions=made).of(network.CHECKS[1:])
 
     def security_group(self, name: str) -> str:
         made = self.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)
@@ -59,22 +59,30 @@ class Network:
         self.ec2.create_route(RouteTableId=self.table, DestinationCidrBlock="0.0.0.0/0", **target)
 
 
+@pytest.fixture(scope="module")
+def account() -> Iterator[World]:
+    """Made once: moto's EC2 takes a while to begin."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield world()
+
+
 @pytest.fixture
-def net() -> Iterator[Network]:
-    with mock_aws():
-        ec2 = world().examined.stack.aws.networks
-        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
-        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
-        table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
-        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
-        made = Network(ec2, vpc, subnet, table, "")
-        made.group = made.security_group("functions")
-        yield made
+def net(account: World) -> Network:
+    ec2 = account.examined.stack.aws.networks
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    net = Network(account, ec2, vpc, subnet, table, "")
+    net.group = net.security_group("functions")
+    return net
 
 
 def test_functions_in_no_vpc_need_no_way(net: Network) -> None:
-    assert knowing(world(), functions=functions()).of(network.CHECKS[1:]) == {}
+    assert knowing(net.world, functions=functions()).of(network.CHECKS[1:]) == {}
 
 
 def test_without_endpoint_and_nat_there_is_no_way(net: Network) -> None:
@@ -176,19 +184,20 @@ def test_private_dns_needs_that_of_the_vpc(net: Network) -> None:
 
 
 @pytest.mark.parametrize(
-    ("principal", "action", "codes"),
+    ("statement", "codes"),
     [
-        ("*", "secretsmanager:*", set()),
-        ("*", "secretsmanager:GetSecretValue", {"EndpointPolicyRefuses"}),
-        ({"AWS": "arn:aws:iam::999999999999:root"}, "*", {"EndpointPolicyRefuses"}),
+        ({"Action": "secretsmanager:*"}, set()),
+        ({"Action": "secretsmanager:GetSecretValue"}, {"EndpointPolicyRefuses"}),
+        ({"Principal": {"AWS": "arn:aws:iam::999999999999:root"}}, {"EndpointPolicyRefuses"}),
+        ({"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}, {"EndpointPolicyUnclear"}),
     ],
     ids=str,
 )
 def test_the_endpoints_policy_has_to_let_the_calls_through(
-    net: Network, principal: Any, action: str, codes: set[str]
+    net: Network, statement: dict[str, Any], codes: set[str]
 ) -> None:
-    statement = {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}
-    net.endpoint(PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    whole = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"} | statement
+    net.endpoint(PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [whole]}))
 
     assert net.findings().keys() == codes
 
@@ -207,6 +216,6 @@ def test_an_endpoint_that_is_not_ready_is_a_problem(net: Network) -> None:
 def test_where_the_functions_run_is_told(net: Network) -> None:
     made = functions(SubnetIds=[net.subnet], SecurityGroupIds=[net.group])
 
-    (found,) = knowing(world(), functions=made).of(network.CHECKS[:1]).values()
+    (found,) = knowing(net.world, functions=made).of(network.CHECKS[:1]).values()
 
     assert found.what == f"the functions that log in run in the subnets {net.subnet} with {net.group}"

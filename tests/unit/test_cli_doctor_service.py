@@ -37,16 +37,58 @@ def last_rotation(made: World) -> dict[str, Any]:
     return made.of(evidence.CHECKS[1:2])
 
 
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: f"{cause.error} {cause.words}")
-def test_each_cause_of_a_failed_rotation_has_a_finding_of_its_own(cause: Any) -> None:
-    reason = f"it was refused: {cause.words} at last"
+# As the functions, Lambda and Step Functions word them.
+FAILURES = [
+    (
+        "UnavailableError",
+        "secretsmanager:GetSecretValue on app: no answer (time-out)",
+        "SecretsManagerNotReached",
+    ),
+    ("UnavailableError", "user 'app' at db.example:5432: no answer: timed out", "ServiceNotReached"),
+    ("LoginRefusedError", "user 'app' at db.example:5432: password authentication failed", "LogInRefused"),
+    ("PasswordRejectedError", "user 'app' at db.example:5432: password too weak", "PasswordRejected"),
+    ("RightsDifferError", "user 'rotator' may not change user 'app'", "RightsMissing"),
+    (
+        "InvalidSecretError",
+        "the server's certificate is not trusted: expired",
+        "CertificateNotTrusted",
+    ),
+    ("InvalidSecretError", "the secret's key 'username' is missing", "ValueRefused"),
+    ("AccessDeniedError", "secretsmanager:GetSecretValue on app: Access to KMS is not allowed", "KmsRefused"),
+    ("AccessDeniedError", "rds:DescribeDBInstances on orders: AccessDenied: no", "RdsRefused"),
+    ("AccessDeniedError", "secretsmanager:PutSecretValue on app: AccessDeniedException: no", "PutSecretValueRefused"),
+    ("AccessDeniedError", "secretsmanager:GetSecretValue on app: AccessDeniedException: no", "RoleRefused"),
+    ("StageConflictError", "version two is not labelled AWSPENDING", "ChangedMeanwhile"),
+    ("Lambda.TooManyRequestsException", "Rate Exceeded.", "FunctionThrottled"),
+    ("States.Timeout", "", "NoAnswerFromFunction"),
+    ("Sandbox.Timedout", "Task timed out after 22.00 seconds", "NoAnswerFromFunction"),
+    ("Runtime.ImportModuleError", "Unable to import module 'set_secret'", "CodeNotLoaded"),
+    ("Runtime.HandlerNotFound", "no handler", "CodeNotLoaded"),
+    ("Runtime.UserCodeSyntaxError", "invalid syntax", "CodeNotLoaded"),
+]
 
-    found = last_rotation(knowing(world(), runs=[ended(cause.error, reason)]))
 
-    assert found.keys() == {cause.code}
-    assert (found[cause.code].level, found[cause.code].why) == (PROBLEM, cause.why)
-    assert reason in found[cause.code].what
-    assert "{" not in found[cause.code].command
+@pytest.mark.parametrize(("error", "reason", "code"), FAILURES)
+def test_each_cause_of_a_failed_rotation_has_a_finding_of_its_own(error: str, reason: str, code: str) -> None:
+    found = last_rotation(knowing(world(), runs=[ended(error, reason)]))
+
+    assert found.keys() == {code}
+    assert found[code].level == PROBLEM
+    assert f"{error} in SetSecret: {reason}" in found[code].what
+    assert found[code].why
+    assert found[code].command.startswith(("aws ", "sam "))
+    assert "{" not in found[code].command
+
+
+def test_there_is_no_cause_beside_these() -> None:
+    assert {(cause.error, cause.code) for cause in CAUSES} == {(error, code) for error, _, code in FAILURES}
+
+
+def test_a_proof_of_a_log_in_is_told_with_its_day() -> None:
+    found = knowing(world(), runs=[rotated(3)]).of(evidence.CHECKS[2:])
+
+    assert found.keys() == {"LoggedIn"}
+    assert f"{NOW - timedelta(days=3):%Y-%m-%d}" in found["LoggedIn"].what
 
 
 def test_an_error_whose_cause_is_not_known_keeps_the_name_of_the_check() -> None:
