@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rotation import engines
 from rotation.errors import InvalidSecretError
-from rotation.model import Json
+from rotation.model import AWSCURRENT, Json
 from rotation.redaction import conceal
 from rotation.secret import Secret
 from rotation.secret_fields import json_object, text
@@ -89,9 +89,11 @@ def made(aws: Aws, name: str, fields: Json, asked: Asked, tags: Mapping[str, str
 
 
 def create(aws: Aws, name: str, new: NewSecret, tags: Mapping[str, str]) -> Described:
-    """Make the secret, with its tags."""
-    answer = aws.secrets.create_secret(Name=name, SecretString=new.text, Tags=tag_list(tags))
-    return Described.read(aws, answer["ARN"])
+    """Make the secret, with its tags. It is not read: what has just been made may not be seen yet."""
+    listed = tag_list(tags)
+    answer = aws.secrets.create_secret(Name=name, SecretString=new.text, Tags=listed)
+    stages = {answer["VersionId"]: [AWSCURRENT]}
+    return Described({"ARN": answer["ARN"], "Name": name, "Tags": listed, "VersionIdsToStages": stages})
 
 
 def discard(aws: Aws, arn: str) -> list[str]:

@@ -110,8 +110,8 @@ def _as_before(plan: Plan) -> str:
         return "it is not attached, and the secret that had been made is deleted again"
     if secret.rotation_enabled and secret.function_arn:
         return f"put back: {secret.function_arn} rotates it, {words(rules_of(secret.answer))}"
-    if secret.function_arn:
-        return f"its rotation is turned off, as before; it names this stack's function, and named {secret.function_arn}"
+    if plan.former:
+        return f"its rotation is turned off, as before; it names this stack's function, and named {plan.former}"
     return "put back: its rotation is turned off, as before"
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_rds import RDSClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sns import SNSClient
@@ -130,6 +131,8 @@ class OfflineStack:
     def client(self, service: Literal["lambda"]) -> "LambdaClient": ...
     @overload
     def client(self, service: Literal["logs"]) -> "CloudWatchLogsClient": ...
+    @overload
+    def client(self, service: Literal["rds"]) -> "RDSClient": ...
     @overload
     def client(self, service: Literal["s3"]) -> "S3Client": ...
     @overload

@@ -224,7 +224,7 @@ def made(ran: Ran, deployed: Deployed) -> DeployedSecret:
 
 def test_a_secret_is_created_for_an_instance_with_a_password_from_another_secret(secret: DeployedSecret) -> None:
     deployed, identifier = secret.deployed, f"db-{randomness.token_hex(4)}"
-    deployed.stack.client("rds").create_db_instance(  # type: ignore[call-overload]  # of the services it has no types
+    deployed.stack.client("rds").create_db_instance(
         DBInstanceIdentifier=identifier, Engine="postgres", DBInstanceClass="db.t3.micro", Port=deployed.server.port
     )
     new = f"it/{identifier}"
@@ -239,6 +239,57 @@ def test_a_secret_is_created_for_an_instance_with_a_password_from_another_secret
     assert tags(made(ran, deployed)) == {"team": "orders"}
     assert (again.code, again.data["outcome"], again.data["created"]) == (0, "unchanged", False)
     assert secret.old not in ran.out + ran.err
+
+
+def cluster(deployed: Deployed, engine: str, port: int) -> str:
+    """A cluster without an instance; its identifier."""
+    identifier = f"db-{randomness.token_hex(4)}"
+    deployed.stack.client("rds").create_db_cluster(
+        DBClusterIdentifier=identifier,
+        Engine=engine,
+        Port=port,
+        MasterUsername="root",
+        MasterUserPassword="not-of-the-server",
+    )
+    return identifier
+
+
+def add_writer(deployed: Deployed, engine: str, identifier: str) -> None:
+    deployed.stack.client("rds").create_db_instance(
+        DBClusterIdentifier=identifier,
+        Engine=engine,
+        DBInstanceIdentifier=f"{identifier}-1",
+        DBInstanceClass="db.r6g.large",
+    )
+
+
+def test_a_cluster_is_waited_for_until_it_has_a_writer(secret: DeployedSecret) -> None:
+    deployed, port = secret.deployed, secret.deployed.server.port
+    identifier = cluster(deployed, "aurora-postgresql", port)
+    password = ("--username", secret.user, "--password-from", name(secret))
+    process = started(deployed, "onboard", f"it/{identifier}", "--cluster", identifier, *password, *JSON)
+    assert process.stderr
+    until(lambda: "writer instance  not made yet" in process.stderr.readline())
+    add_writer(deployed, "aurora-postgresql", identifier)
+    ran = ended(process)
+
+    assert (ran.code, ran.data["reason"], ran.data["outcome"]) == (0, "", "attached")
+    value = json.loads(deployed.stack.secrets.get_secret_value(SecretId=f"it/{identifier}")["SecretString"])
+    assert (value["engine"], value["port"]) == ("aurora-postgresql", port)
+
+
+def test_the_secret_of_a_documentdb_cluster_is_one_for_mongo(deployed: Deployed) -> None:
+    identifier = cluster(deployed, "docdb", 27018)
+    add_writer(deployed, "docdb", identifier)
+
+    ran = rotatorctl(
+        deployed, "onboard", f"it/{identifier}", "--cluster", identifier, "--username", "app", "--generate", *JSON
+    )
+
+    assert (ran.code, ran.data["outcome"]) == (0, "created")
+    value = json.loads(deployed.stack.secrets.get_secret_value(SecretId=f"it/{identifier}")["SecretString"])
+    assert (value["engine"], value["port"]) == ("mongo", 27018)
+    assert value["host"].startswith(f"{identifier}.cluster-")
 
 
 def of_server(secret: DeployedSecret) -> list[str]:
