@@ -90,11 +90,8 @@ def rotated_by(function_arn: str) -> list[RotatedSecret]:
     with translated("secretsmanager:ListSecrets", "*"):
         pages = list(_client().get_paginator("list_secrets").paginate())
     entries = [entry for page in pages for entry in page["SecretList"]]
-    return [
-        RotatedSecret.of(entry)
-        for entry in entries
-        if entry.get("RotationEnabled") and entry.get("RotationLambdaARN") == function_arn
-    ]
+    mine = [each for each in entries if each.get("RotationEnabled") and each.get("RotationLambdaARN") == function_arn]
+    return [RotatedSecret.of(each) for each in mine]
 
 
 def _day(moment: datetime) -> date:
@@ -190,6 +187,11 @@ class SecretStore:
 
     def _calling(self, action: str) -> AbstractContextManager[None]:
         return translated(f"secretsmanager:{action}", self._secret_id)
+
+
+def get_ready() -> None:
+    """Read the description of Secrets Manager's API, which takes longer than a call, and call nothing."""
+    _client()
 
 
 def _pause(response: Any, operation: Any, request_dict: dict[str, Any], **_: Any) -> float | None:

@@ -10,7 +10,7 @@ from rotation.model import Json, Request
 from rotation.redaction import conceal
 from rotation.rotation import Rotation
 from rotation.runtime import boundary, logger
-from rotation.secret_store import SecretStore
+from rotation.secret_store import SecretStore, get_ready
 
 _KEEP_READY: Json = {"KeepReady": True}
 
@@ -18,12 +18,14 @@ _KEEP_READY: Json = {"KeepReady": True}
 def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, Any], Any], Json]:
     """The handler of one state: parses the state machine's event, runs the step, returns its verdict.
 
-    A weekly event {"KeepReady": true} is answered and no more (see the template's KeepReadyRule).
+    The event {"KeepReady": true}, which comes as an execution starts and once a week, runs no step (see the template's
+    KeepReadyRule).
     """
 
     def handler(event: Mapping[str, Any], context: Any) -> Json:
         with boundary():
             if event == _KEEP_READY:
+                get_ready()
                 return {}
             request = Request.of(event)
             conceal(request.rotation_token)

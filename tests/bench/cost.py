@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tests.bench import calls
+from tests.bench.retries import GOT_READY
 from tests.workflow.machine import STATES
 
 
@@ -60,8 +61,8 @@ class Usage:
 
     @property
     def invocations(self) -> int:
-        """Secrets Manager calls `rotate` four times."""
-        return 4 + len([state for state in calls.states() if state in STATES])
+        """Secrets Manager calls `rotate` four times, EventBridge those that follow CreateSecret once more each."""
+        return 4 + len([state for state in calls.states() if state in STATES]) + len(GOT_READY)
 
     @property
     def gigabyte_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -91,3 +91,9 @@ class Concurrency:
     def leave(self, function: str) -> None:
         self.running -= 1
         self._idle[function] += 1
+
+    def called(self, function: str, seconds: Callable[[str], float]) -> Process[None]:
+        """An invocation that nobody waits for, and that is not made if there is no room for it."""
+        if start := self.enter(function):
+            yield seconds(start)
+            self.leave(function)

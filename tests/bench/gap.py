@@ -1,10 +1,8 @@
 """The gap that applications feel: refused log-ins while their secret is rotated."""
 
-import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +10,11 @@ from tests.bench.log_ins import LogIns, logging_in
 from tests.bench.offline import Offline, OfflineApplication
 from tests.bench.tables import Table, middle
 from tests.workflow.applications import CASES, SINGLE, Case
-from tests.workflow.machine import ROOT
 
 # How the functions are when a rotation begins. A secret that is rotated once a month finds all of them cold.
 WARM, COLD = "warm", "cold"
-# Cold, and while CreateSecret works, TestSecret and FinishSecret are called once: what a check by them, side by side
-# with CreateSecret, would gain. The product does not do it.
-CALLED_BEFORE = "cold, called beside CreateSecret"
+# Cold, and without the template's KeepReadyRule, by which those that follow CreateSecret start beside it.
+UNREADY = "cold, without KeepReadyRule"
 COLUMNS = (
     *("engine, strategy", "functions", "rotations", "refused log-ins of a rotation: median", "most"),
     *("stretch of refusal in ms: median", "longest", "compared with: end of SetSecret to that of FinishSecret in ms"),
@@ -73,55 +69,33 @@ def measured(application: OfflineApplication, functions: str, rotations: int) ->
             if functions != WARM:
                 application.offline.cool()
             begun = time.monotonic()
-            application.begin()
-            with called_before(application) if functions == CALLED_BEFORE else nullcontext():
-                outcome = application.end()
-            assert outcome == "RotationSucceeded", f"{application.case}: {outcome}"
+            application.rotate()
             windows.append((begun, time.monotonic()))
             exposed.append(application.course().exposed)
     return Gap(application.case, functions, windows, log_ins, exposed)
 
 
 @contextmanager
-def called_before(application: OfflineApplication) -> Iterator[None]:
-    """As soon as the execution runs: TestSecret logs in with AWSCURRENT, and FinishSecret is only started."""
-    events = {"TestSecretFunction": log_in(application), "FinishSecretFunction": {"KeepReady": True}}
-    calls = [
-        threading.Thread(target=_call, args=(application, application.offline.function(name), event))
-        for name, event in events.items()
-    ]
-    for call in calls:
-        call.start()
-    yield
-    for call in calls:
-        call.join()
-
-
-def log_in(application: OfflineApplication) -> dict[str, Any]:
-    """What the state TestCurrent sends to its function."""
-    request = json.loads((ROOT / "events/executions/test.json").read_text())
-    request |= {"SecretId": application.arn, "Execution": "none", "Started": ""}
-    return {"Request": request, "Completed": {"State": "none", "CurrentVersionId": ""}}
-
-
-def _call(application: OfflineApplication, function: str, event: Mapping[str, Any]) -> None:
-    while not application.status():
-        time.sleep(0.01)
-    client = application.offline.stack.client("lambda")
-    answer = client.invoke(FunctionName=function, Payload=json.dumps(event))
-    assert "FunctionError" not in answer
+def not_called(offline: Offline) -> Iterator[None]:
+    """While the block lasts, no function is called but by the state machine."""
+    events, rule = offline.stack.client("events"), offline.physical_id("KeepReadyRule").rpartition("|")[2]
+    events.disable_rule(Name=rule)
+    try:
+        yield
+    finally:
+        events.enable_rule(Name=rule)
 
 
 def gaps(offline: Offline, rotations: int) -> Iterator[Gap]:
-    """Every engine with every strategy; called before, where an engine has a gap."""
+    """Every engine with every strategy; without the rule, where an engine has a gap."""
     for case in CASES:
         application = offline.application(case)
         # By then there is a second user, and the functions have the driver.
-        application.begin()
-        assert application.end() == "RotationSucceeded"
-        tried_besides = case.strategy == SINGLE and not case.overlap
-        for functions in (WARM, COLD, CALLED_BEFORE) if tried_besides else (WARM, COLD):
-            yield measured(application, functions, rotations)
+        application.rotate()
+        yield from (measured(application, functions, rotations) for functions in (WARM, COLD))
+        if case.strategy == SINGLE and not case.overlap:
+            with not_called(offline):
+                yield measured(application, UNREADY, rotations)
 
 
 def table(offline: Offline, rotations: int) -> Table:

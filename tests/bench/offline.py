@@ -99,8 +99,8 @@ class Offline:
         pairs: list[Any] = [{"Key": key, "Value": each} for key, each in tags.items()]
         return self.stack.secrets.create_secret(Name=f"bench/{name}", SecretString=value, Tags=pairs)["ARN"]
 
-    def function(self, logical_id: str) -> str:
-        """Its name."""
+    def physical_id(self, logical_id: str) -> str:
+        """The name of a resource of the stack."""
         resource = self.stack.client("cloudformation").describe_stack_resource(
             StackName=STACK_NAME, LogicalResourceId=logical_id
         )
@@ -140,6 +140,15 @@ class OfflineApplication:
         while self.status() == "RUNNING":
             time.sleep(0.02)
         return str(rotation.outcome)
+
+    def rotate(self) -> None:
+        """A whole rotation, which has to succeed: else its failure is raised."""
+        self.begin()
+        assert self.end() == "RotationSucceeded", f"{self.case}: {self._failure()}"
+
+    def _failure(self) -> str:
+        client, failed = self.offline.stack.client("stepfunctions"), self._execution()
+        return str(client.describe_execution(executionArn=failed["executionArn"]).get("cause")) if failed else "none"
 
     @property
     def token(self) -> str:

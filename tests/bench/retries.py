@@ -1,4 +1,4 @@
-"""The product's own patience, read from where it is written: the state machine's retries and the AWS client's."""
+"""The product's own ways, read from where they are written: its retries, the AWS client's, what it calls beforehand."""
 
 import json
 import random
@@ -11,8 +11,11 @@ from typing import Any
 from botocore.retries.standard import ExponentialBackoff, RetryContext
 
 from rotation.aws import CONFIG
+from tests.templates import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
+# What EventBridge calls when an execution starts.
+GOT_READY = tuple(target["Id"] for target in TEMPLATE["Resources"]["KeepReadyRule"]["Properties"]["Targets"])
 DEFINITION: dict[str, Any] = json.loads((ROOT / "statemachine/rotation.asl.json").read_text())
 
 

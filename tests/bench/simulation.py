@@ -1,9 +1,8 @@
 """Many secrets that are due at once, against AWS's documented quotas, in simulated time.
 
-Retries, waiting and calls are the product's own: from the state machine's definition, rotation.aws, rotation.waiting,
-rotation.secret_store and docs/calls.md. Assumed are the times that answers take (Durations), and what AWS documents
-nowhere: a bucket of Secrets Manager's holds a second's worth of its quota; a throttled rotate function has failed; and
-the calls of a rollback, of which a calm day has none, are left out.
+Retries, waiting and calls are the product's own: from the state machine, rotation.aws, rotation.waiting, the template,
+rotation.secret_store and docs/calls.md. Assumed are the times that answers take (Durations), and, of what AWS does not
+document, that a bucket holds a second's worth of its quota and a throttled rotate function has failed. No rollbacks.
 """
 
 import math
@@ -13,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rotation import secret_store, waiting
+from rotation.model import STEPS
 from tests.bench import calls
 from tests.bench.account import Durations, Quotas
 from tests.bench.events import Bucket, Concurrency, Process, Timeline
-from tests.bench.retries import DEFINITION, ClientRetries, StateRetries
+from tests.bench.retries import DEFINITION, GOT_READY, ClientRetries, StateRetries
 from tests.workflow.applications import SINGLE
 
 QUOTAS, DURATIONS = Quotas(), Durations()
-STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret")
 REACHES_THE_SERVICE = ("SetSecret", "TestSecret")
 
 
@@ -94,7 +93,7 @@ class Day:
         if not (start := self.functions.enter("rotate")):
             self.outcome.failed.append("rotate: Lambda.TooManyRequestsException")
             return
-        yield self._about(getattr(self.durations, start))
+        yield self._start(start)
         error = yield from self._first_call()
         self.functions.leave("rotate")
         if error:
@@ -114,6 +113,8 @@ class Day:
                 return f"rotate: {call} throttled"
         execution: dict[str, str] = {}
         self.timeline.begin(self._execution(execution), at=self.timeline.now)
+        for function in GOT_READY:
+            self.timeline.begin(self.functions.called(function, self._start), at=self.timeline.now)
         return (yield from self._wait(execution))
 
     def _wait(self, execution: Mapping[str, str]) -> Process[str]:
@@ -168,7 +169,7 @@ class Day:
     def _invocation(self, state: str) -> Process[str]:
         if not (start := self.functions.enter(state)):
             return "Lambda.TooManyRequestsException"
-        yield self._about(getattr(self.durations, start))
+        yield self._start(start)
         error = ""
         for call in self._calls_of(state):
             if not (yield from self._call(call)):
@@ -178,6 +179,9 @@ class Day:
             yield self._about(self.durations.service)
         self.functions.leave(state)
         return error
+
+    def _start(self, how: str) -> float:
+        return self._about(getattr(self.durations, how))
 
     def _about(self, seconds: float) -> float:
         return seconds * self._chance.uniform(1 - self.durations.varies, 1 + self.durations.varies)

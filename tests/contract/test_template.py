@@ -443,8 +443,11 @@ def test_every_parameter_stands_in_a_group_of_the_console() -> None:
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(TEMPLATE["Parameters"])
 
 
-def test_every_function_in_the_vpc_is_kept_ready_by_a_call_that_its_code_knows() -> None:
+def test_what_follows_create_secret_gets_ready_when_an_execution_starts_and_every_week_and_hears_nothing_of_it() -> (
+    None
+):
     rule = of_type("AWS::Events::Rule")["KeepReadyRule"]
+    ended = of_type("AWS::Events::Rule")["ExecutionEndedRule"]["EventPattern"]
 
     called = {target["Id"] + "Function" for target in rule["Targets"]}
     allowed = {
@@ -453,8 +456,11 @@ def test_every_function_in_the_vpc_is_kept_ready_by_a_call_that_its_code_knows()
         if body.get("SourceArn") == {"GetAtt": "KeepReadyRule.Arn"}
     }
 
-    assert called == allowed == IN_VPC
+    assert called == allowed == {f"{name}Function" for name in STEPS if name != "CreateSecret"} > IN_VPC
+    # The event has the execution's input, which carries the RotationToken.
     assert all(json.loads(target["Input"]) == step_handler._KEEP_READY for target in rule["Targets"])
+    assert rule["EventPattern"] == ended | {"detail": ended["detail"] | {"status": ["RUNNING"]}}
+    assert rule["ScheduleExpression"] == "rate(7 days)"
 
 
 @pytest.mark.parametrize("name", ["template.yaml", "monitoring.yaml", "statemachine/rotation.asl.json"])

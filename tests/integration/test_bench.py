@@ -1,13 +1,16 @@
 """What `make bench` measures with, on the deployed stack: whether it sees what is not as it should be."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from rotation import engines
+from rotation.model import STEPS
+from tests.bench.gap import not_called
 from tests.bench.load import at_once, broken
 from tests.bench.offline import Offline
-from tests.integration.conftest import Deployed
+from tests.integration.conftest import Deployed, until
 from tests.workflow.applications import CASES
 
 pytestmark = pytest.mark.xdist_group("offline stack")
@@ -32,8 +35,7 @@ def test_what_does_not_hold_after_a_rotation_is_named(offline: Offline, monkeypa
     monkeypatch.setenv("PRIVATE_CA", offline.environment["PRIVATE_CA"])
     application = offline.application(next(case for case in CASES if str(case) == "mariadb, single user"))
     (before,) = application.stages()
-    application.begin()
-    assert application.end() == "RotationSucceeded"
+    application.rotate()
     assert broken(application, "RotationSucceeded", before) == []
 
     by_hand = replace(application.credentials(), password="changed by hand")
@@ -43,15 +45,36 @@ def test_what_does_not_hold_after_a_rotation_is_named(offline: Offline, monkeypa
     assert "mariadb, single user: AWSCURRENT" in broken(application, "RotationFailed", before)
 
 
-def test_functions_that_were_cooled_start_anew(offline: Offline) -> None:
-    def starts() -> int:
-        return (offline.stack.work_dir / "emulator.log").read_text().count("(cold start)")
+def started(offline: Offline) -> list[str]:
+    """The functions of which a process was started so far."""
+    log = (offline.stack.work_dir / "emulator.log").read_text()
+    return re.findall(r"environment spawned for (\S+) \(cold start\)", log)
 
+
+def test_functions_that_were_cooled_start_anew(offline: Offline) -> None:
     application = offline.application(CASES[-1])
-    for cool, new in ((True, 5), (False, 0), (True, 5)):
-        before = starts()
-        if cool:
-            offline.cool()
+    with not_called(offline):
+        for cool, new in ((True, 5), (False, 0), (True, 5)):
+            before = len(started(offline))
+            if cool:
+                offline.cool()
+            application.rotate()
+            assert len(started(offline)) - before == new
+
+
+def test_what_follows_create_secret_starts_beside_it(offline: Offline) -> None:
+    """An execution that never gets beyond CreateSecret has started the functions of the other states."""
+    functions = offline.stack.client("lambda")
+    create, *others = (offline.physical_id(f"{name}Function") for name in STEPS)
+    application = offline.application(CASES[-1])
+    offline.cool()
+    before = len(started(offline))
+    functions.put_function_concurrency(FunctionName=create, ReservedConcurrentExecutions=0)
+    try:
         application.begin()
-        assert application.end() == "RotationSucceeded"
-        assert starts() - before == new
+        assert application.end() == "RotationFailed"
+    finally:
+        functions.delete_function_concurrency(FunctionName=create)
+
+    until(lambda: set(others) <= set(started(offline)[before:]))
+    assert create not in started(offline)[before:]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rotation import runtime
+from rotation import runtime, secret_store
 from rotation.errors import InvalidEventError, LoginRefusedError
 from rotation.redaction import conceal
 from rotation.rotation import Rotation
@@ -154,8 +154,15 @@ def test_an_event_that_is_no_object_is_refused(event: Any) -> None:
         lambda_handler(lambda rotation: {})(event, None)
 
 
-def test_the_weekly_call_that_keeps_a_function_ready_runs_no_step() -> None:
+def test_a_call_that_gets_a_function_ready_runs_no_step_and_spares_the_next_one_the_making_of_a_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    secret_store._client.cache_clear()
+
     def step(rotation: Rotation) -> dict[str, Any]:
         raise AssertionError("the step ran")
 
     assert lambda_handler(step)({"KeepReady": True}, None) == {}
+    assert secret_store._client.cache_info().currsize == 1
+    secret_store._client.cache_clear()
