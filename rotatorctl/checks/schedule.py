@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 
 from rotatorctl.checks.base import NOTE, WARNING, Check, Examined, Finding
+from rotatorctl.cron import ScheduleError
 from rotatorctl.result import Json
+from rotatorctl.schedule import Schedule, rules_of, words
 
 # The universal target of EventBridge Scheduler:
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html
@@ -12,27 +14,27 @@ _ROTATE = ":aws-sdk:secretsmanager:rotateSecret"
 
 
 def _window(examined: Examined) -> Iterator[Finding]:
-    """https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotationRulesType.html"""
-    answer, rules = examined.secret.answer, examined.secret.answer.get("RotationRules")
-    if not rules or not examined.secret.rotation_enabled:
+    secret, rules = examined.secret, rules_of(examined.secret.answer)
+    if not rules or not secret.rotation_enabled:
         return
-    every = rules.get("ScheduleExpression") or f"every {rules.get('AutomaticallyAfterDays')} days"
-    window = rules.get("Duration") or _default_window(every)
-    following = answer.get("NextRotationDate")
+    expression = rules.get("ScheduleExpression") or f"{rules['AutomaticallyAfterDays']}d"
+    following = secret.answer.get("NextRotationDate")
+    until = f"; next until {following:%Y-%m-%d}" if following else ""
+    shows = f"aws secretsmanager describe-secret --secret-id {secret.arn} --query RotationRules"
+    try:
+        window = Schedule.parse(expression, rules.get("Duration", "")).window_words
+    except ScheduleError as error:
+        why = "Secrets Manager has taken it, so look whether it means what you want: it may be that no window opens"
+        yield Finding(WARNING, "ScheduleUnclear", f"its schedule cannot be read here: {error}", why, shows)
+        return
     yield Finding(
         NOTE,
         "Schedule",
-        f"schedule: {every}; window: {window} (UTC)" + (f"; next until {following:%Y-%m-%d}" if following else ""),
+        f"schedule: {words(rules)}; a window is open {window}{until}",
         "Secrets Manager chooses the moment in the window, and retries a failure while one is open; an attempt takes "
         "15 minutes at most (docs/architecture.md#time-limits)",
-        f"aws secretsmanager describe-secret --secret-id {examined.secret.arn} --query RotationRules",
+        shows,
     )
-
-
-def _default_window(schedule: str) -> str:
-    if schedule.startswith("cron"):
-        return "an hour if that is in hours, else until the end of the day"
-    return "an hour" if "hour" in schedule else "until the end of the day"
 
 
 def _others(examined: Examined) -> Iterator[Finding]:

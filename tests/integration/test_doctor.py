@@ -149,7 +149,7 @@ def test_what_kept_the_functions_from_logging_in_is_found_as_the_cause(
     found = doctor(secret)
 
     assert found[code]["check"] == "log-in"
-    assert found["Schedule"]["what"].startswith("schedule: rate(10 days); window: 2h (UTC); next until ")
+    assert found["Schedule"]["what"].startswith("schedule: rate(10 days), window 2h; a window is open for 2 h")
 
 
 def test_the_rules_of_the_service_are_left_to_a_command_that_the_service_answers(secret: DeployedSecret) -> None:

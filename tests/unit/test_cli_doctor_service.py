@@ -168,23 +168,28 @@ def test_the_schedule_and_the_window_are_told() -> None:
 
     found = world(RotationRules=rules).of(schedule.CHECKS[:1])["Schedule"]
 
-    assert found.what.startswith("schedule: cron(0 4 ? * SUN *); window: 3h (UTC); next until ")
+    assert found.what.startswith("schedule: cron(0 4 ? * SUN *), window 3h; a window is open for 3 h; next until ")
     assert world(RotationEnabled=False).of(schedule.CHECKS[:1]) == {}
 
 
 @pytest.mark.parametrize(
     ("rules", "window"),
     [
-        ({"AutomaticallyAfterDays": 30}, "until the end of the day"),
-        ({"ScheduleExpression": "rate(10 days)"}, "until the end of the day"),
-        ({"ScheduleExpression": "rate(4 hours)"}, "an hour"),
-        ({"ScheduleExpression": "cron(0 4 * * ? *)"}, "an hour if that is in hours, else until the end of the day"),
+        ({"AutomaticallyAfterDays": 30}, "until the end of that day in UTC"),
+        ({"ScheduleExpression": "rate(10 days)"}, "until the end of that day in UTC"),
+        ({"ScheduleExpression": "rate(4 hours)"}, "for 1 h"),
     ],
 )
 def test_a_window_without_a_duration_is_secrets_managers_own(rules: dict[str, Any], window: str) -> None:
     found = world(RotationRules=rules).of(schedule.CHECKS[:1])["Schedule"]
 
-    assert f"; window: {window} (UTC)" in found.what
+    assert f"; a window is open {window}; next until " in found.what
+
+
+def test_a_schedule_of_which_no_window_opens_is_not_fine() -> None:
+    rules = {"ScheduleExpression": "cron(0 4 31 2 ? *)"}
+
+    assert world(RotationRules=rules).of(schedule.CHECKS[:1]).keys() == {"ScheduleUnclear"}
 
 
 def scheduled(target: str, given: str) -> dict[str, Any]:
