@@ -1,7 +1,7 @@
 """`python -m rotatorctl.local.deploy [Parameter=value ...]`: `sam build` and `sam deploy` to the emulator.
 
-The environment names it, by the lines that `make demo KEEP=1` prints. The functions are made to run on this machine.
-`--delete` deletes the stack.
+The environment names it, by the lines that `rotatorctl local up` and `make demo KEEP=1` print. The functions are made
+to run on this machine. `--delete` deletes the stack.
 """
 
 import os
@@ -14,7 +14,7 @@ from rotatorctl.local.stack import DeploymentError, delete, deploy
 
 def main(arguments: list[str]) -> None:
     if not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://127.0.0.1:"):
-        sys.exit("No emulator: `make demo KEEP=1` starts one, and prints the `export` lines to run first.")
+        sys.exit("No emulator: `bin/rotatorctl local up` starts one, and prints the `export` lines to run first.")
     if arguments == ["--delete"]:
         delete(os.environ)
         return

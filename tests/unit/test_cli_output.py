@@ -104,6 +104,8 @@ def run(*arguments: str) -> tuple[int, str]:
         (["history"], "SECRET"),
         (["dance"], "No such command 'dance'"),
         (["status", "--output", "xml"], "--output"),
+        (["local", "drill", "--step", "Dance"], "--step"),
+        (["local", "try", "/nowhere.py"], "/nowhere.py"),
     ],
 )
 def test_misuse_is_told_before_aws_is_asked_and_exits_with_2(arguments: list[str], words: str) -> None:
