@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from rotation.errors import InvalidSecretError
 from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.policies import admin_of
 from rotatorctl.deployed import Described
 from rotatorctl.result import CommandError
 
@@ -88,30 +89,39 @@ def _admin_rotation(admin: Described) -> Iterator[Finding]:
 
 
 def _key(examined: Examined) -> Iterator[Finding]:
-    if not (key := examined.secret.key):
+    yield from _key_of(examined, examined.secret)
+    if admin := admin_of(examined):
+        yield from _key_of(examined, admin)
+
+
+def _key_of(examined: Examined, secret: Described) -> Iterator[Finding]:
+    if not secret.key:
         return
+    key, about = secret.key, f"the KMS key {secret.key} of {secret.name}"
     if key.startswith("arn:") and key.split(":")[4] != examined.account:
         yield Finding(
             PROBLEM,
             "KeyOfAnotherAccount",
-            f"its KMS key {key} belongs to another account",
+            f"{about} belongs to another account",
             "the roles of the functions may use keys of this account alone (docs/permissions.md)",
             f"aws kms describe-key --key-id {key}",
         )
     described = examined.stack.aws.keys.describe_key(KeyId=key)["KeyMetadata"]
     if described["KeyState"] != "Enabled":
-        mend = "cancel-key-deletion" if described["KeyState"] == "PendingDeletion" else "enable-key"
+        # A key whose deletion is cancelled is disabled:
+        # https://docs.aws.amazon.com/kms/latest/APIReference/API_CancelKeyDeletion.html
+        first = f"aws kms cancel-key-deletion --key-id {key} && " if described["KeyState"] == "PendingDeletion" else ""
         yield Finding(
             PROBLEM,
             "KeyNotEnabled",
-            f"its KMS key {key} is {described['KeyState']}",
+            f"{about} is {described['KeyState']}",
             "nobody can read the secret: 'Access to KMS is not allowed'",
-            f"aws kms {mend} --key-id {key}",
+            f"{first}aws kms enable-key --key-id {key}",
         )
     yield Finding(
         NOTE,
         "CustomerManagedKey",
-        f"it is encrypted with the KMS key {key}",
+        f"{secret.name} is encrypted with the KMS key {key}",
         "whoever reads the secret needs kms:Decrypt with it (docs/permissions.md#customer-managed-kms-keys)",
         f"aws kms describe-key --key-id {key}",
     )

@@ -11,6 +11,7 @@ from botocore.stub import Stubber
 from rotation.executions import Execution
 from rotatorctl.checks import evidence, secret, stack, value
 from rotatorctl.checks.base import UNREAD, Check, Examined, Finding, Function
+from rotatorctl.deployed import Described
 from rotatorctl.executions import ROTATION, Name, Run
 from tests.unit.examined import ACCOUNT, ARN, FUNCTION, NOW, PASSWORD, REGION, World, answering, knowing, world
 
@@ -150,25 +151,52 @@ def test_an_admin_secret_that_is_not_there_is_a_problem() -> None:
 
 
 def test_a_key_of_another_account_is_a_problem() -> None:
-    made = world(KmsKeyId=f"arn:aws:kms:{REGION}:999999999999:key/1")
+    made = knowing(world(KmsKeyId=f"arn:aws:kms:{REGION}:999999999999:key/1"), admin=None)
     with answering(made.examined.stack.aws.keys, describe_key={"KeyMetadata": {"KeyId": "1", "KeyState": "Enabled"}}):
         assert made.of(value.CHECKS[2:]).keys() == {"KeyOfAnotherAccount", "CustomerManagedKey"}
 
 
 @pytest.mark.parametrize(
-    ("state", "codes"),
+    ("state", "command"),
     [
-        ("Enabled", {"CustomerManagedKey"}),
-        ("Disabled", {"CustomerManagedKey", "KeyNotEnabled"}),
-        ("PendingDeletion", {"CustomerManagedKey", "KeyNotEnabled"}),
+        ("Enabled", ""),
+        ("Disabled", "aws kms enable-key --key-id alias/mine"),
+        (
+            "PendingDeletion",
+            "aws kms cancel-key-deletion --key-id alias/mine && aws kms enable-key --key-id alias/mine",
+        ),
     ],
 )
-def test_a_key_of_ones_own_has_to_be_enabled(state: str, codes: set[str]) -> None:
-    made = world(KmsKeyId="alias/mine")
-    with Stubber(made.examined.stack.aws.keys) as stubber:
-        stubber.add_response("describe_key", {"KeyMetadata": {"KeyId": "mine", "KeyState": state}})
+def test_a_key_of_ones_own_has_to_be_enabled(state: str, command: str) -> None:
+    made = knowing(world(KmsKeyId="alias/mine"), admin=None)
+    with answering(made.examined.stack.aws.keys, describe_key={"KeyMetadata": {"KeyId": "mine", "KeyState": state}}):
+        found = made.of(value.CHECKS[2:])
 
-        assert made.of(value.CHECKS[2:]).keys() == codes
+    assert found.keys() == {"CustomerManagedKey"} | ({"KeyNotEnabled"} if command else set())
+    assert not command or found["KeyNotEnabled"].command == command
+
+
+def test_a_key_that_keeps_the_value_from_being_read_is_found_all_the_same() -> None:
+    made = world(KmsKeyId="alias/mine")
+    described = {"KeyMetadata": {"KeyId": "mine", "KeyState": "Disabled"}}
+    with (
+        Stubber(made.examined.stack.aws.secrets) as secrets,
+        answering(made.examined.stack.aws.keys, describe_key=described),
+    ):
+        secrets.add_client_error("get_secret_value", "AccessDeniedException", "Access to KMS is not allowed")
+
+        assert made.of(value.CHECKS[2:]).keys() == {"CustomerManagedKey", "KeyNotEnabled", "NotRead"}
+
+
+def test_the_key_of_the_admin_secret_has_to_be_enabled_too() -> None:
+    admin = Described({"ARN": ARN.replace("app-", "admin-"), "Name": "admin", "KmsKeyId": "alias/its"})
+    made = knowing(world(), admin=admin)
+    with answering(
+        made.examined.stack.aws.keys, describe_key={"KeyMetadata": {"KeyId": "its", "KeyState": "Disabled"}}
+    ):
+        found = made.of(value.CHECKS[2:])
+
+    assert found["KeyNotEnabled"].what == "the KMS key alias/its of admin is Disabled"
 
 
 ALLOWS = {
