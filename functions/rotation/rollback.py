@@ -137,19 +137,35 @@ def _restore(rotation: Rotation, failure: Failure) -> Finding:
     if works and works.label == AWSCURRENT:
         outcome = UNTOUCHED
     elif works:
-        if refusal := _revert(rotation, works) or _still_refused(rotation):
-            return _not_set_again(rotation, works, refusal, account)
+        if finding := _put_back(rotation, works, account):
+            return finding
         outcome = ROLLED_BACK
     else:
         return _none_works(failure, tried, account)
     return Finding(ROTATED if promoted else outcome, account=account)
 
 
+def _put_back(rotation: Rotation, works: Version, account: str) -> Finding | None:
+    """Makes AWSCURRENT's password the service's again. Returns what is true if that cannot be done, else None.
+
+    Who logs in is asked once more: an answer that was lost says nothing of what the service did.
+    """
+    refusal = _revert(rotation, works)
+    if refusal and accepts(rotation.engine, works.credentials):
+        why = f"AWSCURRENT is refused, and its credential could not be set again: {refusal}"
+        finding = Finding(NEEDS_A_PERSON, works.label, why, account)
+        return replace(finding, working_version=works.version, current_version=rotation.description.current)
+    if accepts(rotation.engine, rotation.current):
+        return None
+    why = "AWSCURRENT was set again and is refused all the same; something else changes this password"
+    return Finding(NEEDS_A_PERSON, NONE, why, account)
+
+
 def _revert(rotation: Rotation, works: Version) -> str:
     """Makes the service take AWSCURRENT's password back, from the admin or from the same user's other credential.
 
     Returns why it did not, or "". Without a pending value this rotation changed nothing, so there is nothing to take
-    back.
+    back. Raises UnavailableError if a further look may find the service ready.
     """
     if not rotation.secret(rotation.request.token, None):
         return "this rotation changed nothing that could be taken back"
@@ -164,26 +180,18 @@ def _revert(rotation: Rotation, works: Version) -> str:
         except RotationError as error:
             # The admin cannot; perhaps the user itself can.
             failures.append(error)
-    _ask_again_if_it_may_help(failures)
+    _ask_again_if_it_may_help(failures, rotation.request.retry_count)
     return "; ".join(redacted(str(error)) for error in failures)
 
 
-def _still_refused(rotation: Rotation) -> str:
-    return "" if accepts(rotation.engine, rotation.current) else "it was set, and is refused all the same"
-
-
-def _ask_again_if_it_may_help(failures: list[RotationError]) -> None:
+def _ask_again_if_it_may_help(failures: list[RotationError], retry_count: int) -> None:
     """Raises UnavailableError. The last failure is that of the credential that logged in a moment ago."""
+    if retry_count >= LAST_RETRY:
+        return
     for unavailable in (error for error in failures if isinstance(error, UnavailableError)):
         raise unavailable
     if isinstance(failures[-1], LoginRefusedError):
         raise UnavailableError(f"something else changes this password just now: {failures[-1]}")
-
-
-def _not_set_again(rotation: Rotation, works: Version, refusal: str, account: str) -> Finding:
-    why = f"AWSCURRENT is refused, and its credential could not be set again: {refusal}"
-    finding = Finding(NEEDS_A_PERSON, works.label, why, account)
-    return replace(finding, working_version=works.version, current_version=rotation.description.current)
 
 
 def _none_works(failure: Failure, tried: list[str], account: str) -> Finding:

@@ -16,7 +16,7 @@ from rotation.errors import (
     RotationError,
     UnavailableError,
 )
-from rotation.log_ins import Version
+from rotation.log_ins import LAST_RETRY, Version
 from rotation.model import Credentials, Json
 from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED, Failure, Finding
 from rotation.rollback import failure_of, roll_back
@@ -334,11 +334,12 @@ def test_a_credential_that_could_not_be_restored_is_told_with_what_was_tried(
 
 
 def test_the_credential_that_works_in_the_place_of_awscurrents_is_named_with_its_version_and_the_reason(
-    account: Account,
+    account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     works = Version("AWSPENDING", account.token, Credentials("app", "pending-2Wm"))
+    monkeypatch.setattr(rollback, "_revert", lambda *_: "no right")
 
-    assert rollback._not_set_again(account.rotation(), works, "no right", WHERE) == Finding(
+    assert rollback._put_back(account.rotation(), works, WHERE) == Finding(
         "needs a person",
         "AWSPENDING",
         "AWSCURRENT is refused, and its credential could not be set again: no right",
@@ -381,11 +382,12 @@ BUSY, REFUSED = UnavailableError("busy"), LoginRefusedError("refused")
 def test_a_credential_is_set_again_later_if_that_may_help(failures: list[RotationError], again: str | None) -> None:
     said: list[str] = []
     try:
-        rollback._ask_again_if_it_may_help(failures)
+        rollback._ask_again_if_it_may_help(failures, LAST_RETRY - 1)
     except UnavailableError as error:
         said.append(str(error))
 
     assert said == ([again] if again else [])
+    rollback._ask_again_if_it_may_help(failures, LAST_RETRY)
 
 
 def test_a_reason_is_that_of_the_functions_error_and_not_its_json(account: Account) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rotation import rollback
+from rotation import engines, rollback
+from rotation.errors import UnavailableError
 from rotation.executions import Executions
 from rotation.model import Json
 from tests.workflow.applications import Application
@@ -84,6 +85,52 @@ def test_a_set_secret_that_runs_twice_and_is_heard_of_the_second_time_is_told_as
     assert application.retry() == "RotationSucceeded"
     assert application.subjects() == ["Recovered, the secret is rotated"]
     rotated(application)
+
+
+@of_one_user
+def test_a_credential_that_works_is_named_where_the_service_lets_people_in_and_changes_nothing(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover, or while somebody holds a lock for longer than RollBack asks again."""
+    break_state(application, "FinishSecret", failing("KeyError"))
+    engine = type(engines.load(engines.ENGINES[application.case.kind]))
+    change = engine.set_password
+
+    def only_forwards(self: Any, login: Any, target: Any, *rest: Any) -> None:
+        if target.password == application.first.password:
+            raise UnavailableError("it is read-only")
+        change(self, login, target, *rest)
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(engine, "set_password", only_forwards)
+        assert application.rotate() == "RotationFailed"
+
+    message = told(application)
+    assert (message["outcome"], message["workingCredential"]) == ("needs a person", "AWSPENDING")
+    assert "could not be set again: it is read-only" in message["workingReason"]
+    assert application.server.logs_in(application.credentials("AWSPENDING"))
+    assert not application.server.logs_in(application.first)
+
+
+@of_one_user
+def test_no_credential_is_named_that_a_change_by_hand_took_away_after_the_rollback(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_state(application, "FinishSecret", failing("KeyError"))
+    revert = rollback._revert
+
+    def changed_by_hand(*arguments: Any) -> str:
+        refusal = revert(*arguments)
+        set_on_the_server(application, "by-hand-8Jq.Zt4")
+        return refusal
+
+    monkeypatch.setattr(rollback, "_revert", changed_by_hand)
+    assert application.rotate() == "RotationFailed"
+
+    message = told(application)
+    assert (message["outcome"], message["workingCredential"]) == ("needs a person", "none")
+    assert "AWSCURRENT was set again and is refused all the same" in message["workingReason"]
+    assert not application.server.logs_in(application.credentials("AWSPENDING"))
 
 
 @of_one_user
