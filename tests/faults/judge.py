@@ -11,6 +11,8 @@ from tests.faults.edges import (
     OUTAGE,
     RECOVER,
     ROTATE,
+    STOPPED,
+    TIMED_OUT,
     TIMEOUT,
     Fault,
     changes_the_server,
@@ -33,7 +35,8 @@ def judged(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
     attempts = [trial.rotate()]
     _look(trial, verdict, attempts[0], tuple(trial.struck))
     pending = pending_value(trial.application)
-    while attempts[-1].told != SUCCEEDED and len(attempts) <= len(faults):
+    before: set[Fault] = set()
+    while attempts[-1].told != SUCCEEDED and before != set(faults) and len(attempts) <= len(faults):
         before = set(trial.struck)
         attempts.append(trial.retry())
         _look(trial, verdict, attempts[-1], tuple(fault for fault in trial.struck if fault not in before))
@@ -50,6 +53,7 @@ def judged_log_in(trial: Trial, fault: Fault) -> Verdict:
     """Nothing but a log-in is asked for: it changes nothing, whatever fails, and the first rotation is as ever."""
     application = trial.application
     verdict = Verdict([str(fault)], fault.kind)
+    logged = trial.functions.log_file.stat().st_size
     before = application.text(), application.stages()
     attempt = trial.log_in()
     verdict.ends = ["rotated" if attempt.told == LOGGED_IN else "untouched"]
@@ -63,6 +67,7 @@ def judged_log_in(trial: Trial, fault: Fault) -> Verdict:
     rotated = trial.rotate()
     verdict.hold(rotated.told == SUCCEEDED and not rotated.messages, "the first rotation did not work")
     _look_at_the_end(application, verdict, pending_value(application))
+    look_for_values(trial, verdict, logged, [attempt, rotated])
     return verdict
 
 
@@ -70,23 +75,32 @@ def judged_rejection(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
     """A value that the service refuses for good is given up, whatever else fails; the next rotation makes another."""
     application = trial.application
     verdict = Verdict(list(map(str, faults)), faults[-1].kind)
+    logged = trial.functions.log_file.stat().st_size
     attempts = [trial.rotate()]
-    while _is_pending(application) and len(attempts) <= len(faults):
+    _look(trial, verdict, attempts[0], tuple(trial.struck), kept=False)
+    if _is_pending(application):
         attempts.append(trial.retry())
+        _look(trial, verdict, attempts[1], (), kept=False)
     verdict.ends = [attempt.end for attempt in attempts]
     verdict.hold(all(end in FAILED for end in verdict.ends), f"the outcomes were {verdict.ends}")
     verdict.hold(not _is_pending(application), "AWSPENDING stays on a value that is refused for good")
     verdict.hold(application.credentials() == application.first, "AWSCURRENT is another value")
-    verdict.hold(application.server.logs_in(application.first), "AWSCURRENT does not log in")
     verdict.hold(set(trial.struck) == set(faults), f"struck: {', '.join(map(str, trial.struck))}")
-    for message in (message for attempt in attempts for message in attempt.messages):
-        look_at_the_words(application, verdict, message)
     look_at_the_failures(verdict, attempts, faults)
+    _look_at_what_was_given_up(verdict, attempts[-1], faults)
     trial.mend()
     rotated = trial.rotate()
     verdict.hold(rotated.told == SUCCEEDED and not rotated.messages, "the next rotation did not work")
     _look_at_the_end(application, verdict, pending_value(application))
+    look_for_values(trial, verdict, logged, [*attempts, rotated])
     return verdict
+
+
+def _look_at_what_was_given_up(verdict: Verdict, last: Attempt, faults: tuple[Fault, ...]) -> None:
+    """Of an execution that was ended from outside only its end is known, and not that the service refused the value."""
+    known = not any(fault.kind in (STOPPED, TIMED_OUT) for fault in faults)
+    said = [json.loads(message["Message"])["whatHappensNext"] for message in last.messages]
+    verdict.hold(not known or all("given up" in each for each in said), f"given up, but told {said}")
 
 
 def _is_pending(application: Application) -> bool:
@@ -96,8 +110,8 @@ def _is_pending(application: Application) -> bool:
 # ---- After each attempt
 
 
-def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault, ...]) -> None:
-    """`faults` are those that struck in this attempt."""
+def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault, ...], *, kept: bool = True) -> None:
+    """`faults` are those that struck in this attempt; `kept`: AWSPENDING has to be there for the next one."""
     application, end = trial.application, attempt.end
     verdict.refused = max(verdict.refused, attempt.refused)
     current = application.credentials()
@@ -115,14 +129,13 @@ def _look(trial: Trial, verdict: Verdict, attempt: Attempt, faults: tuple[Fault,
     for message in attempt.messages:
         look_at_the_words(application, verdict, message)
     if end in FAILED:
+        verdict.hold(_is_pending(application) or not kept, "AWSPENDING was not kept for the retry")
         _look_at_a_failure(application, verdict, attempt, logs_in, faults)
 
 
 def _look_at_a_failure(
     application: Application, verdict: Verdict, attempt: Attempt, logs_in: bool, faults: tuple[Fault, ...]
 ) -> None:
-    pending = _is_pending(application)
-    verdict.hold(pending, "AWSPENDING was not kept for the retry")
     if attempt.end == "needs a person":
         asked_for = any(map(_hides, faults)) or bool(attempt.notices)
         verdict.hold(asked_for, "a person is needed, though every service answers")
@@ -133,7 +146,7 @@ def _look_at_a_failure(
     perhaps = [message for message in attempt.messages if "may have had to restore it" in message["Message"]]
     may_have = attempt.changed or bool(perhaps) or not attempt.messages
     verdict.hold(attempt.end != "rolled back" or may_have, "rolled back, but nothing had been changed")
-    if not application.case.overlap and pending and pending_value(application):
+    if not application.case.overlap and _is_pending(application) and pending_value(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]
         verdict.hold(
             attempt.end == "rolled back" or not attempt.changed or bool(never), "untouched, but it was changed"

@@ -37,8 +37,8 @@ def table(sweeps: list[dict[str, Any]]) -> str:
     columns = ["engine, strategy", "edges", "edge x kind", "pairs", "tried", *ENDS, "broken"]
     rows: list[list[Any]] = []
     for sweep in sweeps:
-        pairs = len(sweep["verdicts"]) - sweep["applicable"]
-        rows.append([sweep["case"], len(sweep["edges"]), sweep["applicable"], pairs, *counted(sweep["verdicts"])])
+        counts = [len(sweep["edges"]), sweep["applicable"], sweep["pairs"]]
+        rows.append([sweep["case"], *counts, *counted(sweep["verdicts"])])
     rows.append(["all", *(sum(row[column] for row in rows) for column in range(1, len(columns)))])
     return _markdown(columns, rows)
 
@@ -79,7 +79,8 @@ def _joined(sweeps: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The sweep of a case, of its parts: each has recorded the same edges."""
     first, *others = sweeps
     assert all(each["edges"] == first["edges"] for each in others), first["case"]
-    return {**first, "verdicts": [verdict for each in (first, *others) for verdict in each["verdicts"]]}
+    verdicts = [verdict for each in (first, *others) for verdict in each["verdicts"]]
+    return {**first, "pairs": sum(each["pairs"] for each in (first, *others)), "verdicts": verdicts}
 
 
 def _all(path: Path) -> int:
@@ -97,9 +98,12 @@ def _all(path: Path) -> int:
     broken = [(sweep["case"], each) for sweep in sweeps for each in sweep["verdicts"] if each["broken"]]
     for case, verdict in broken:
         print(f"BROKEN {case}: {' + '.join(verdict['faults'])}: {'; '.join(verdict['broken'])}")
+    untried = [sweep["case"] for sweep in sweeps if len(sweep["verdicts"]) != sweep["applicable"] + sweep["pairs"]]
+    for case in untried:
+        print(f"UNTRIED {case}: not every edge with every kind has a verdict")
     most = max(verdict["refused"] for sweep in sweeps for verdict in sweep["verdicts"])
     print(f"at most {most} log-ins refused in one attempt; {time.monotonic() - began:.0f} s; the report is {path}")
-    return 1 if broken else 0
+    return 1 if broken or untried else 0
 
 
 def main() -> int:

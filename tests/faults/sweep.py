@@ -51,11 +51,14 @@ BASES = (
 
 @dataclass
 class Sweep:
-    """What was recorded and what came of each fault. `applicable` counts every edge with every kind for it."""
+    """What was recorded and what came of each fault. `applicable` counts every edge with every kind for it, `pairs`
+    those that were drawn beside them.
+    """
 
     case: str
     edges: list[str] = field(default_factory=list)
     applicable: int = 0
+    pairs: int = 0
     verdicts: list[Verdict] = field(default_factory=list)
 
 
@@ -102,7 +105,9 @@ def swept(stage: Stage, case: Case, part: int = 0, parts: int = 1) -> Sweep:
     if case == CASES[0]:
         add_log_ins(stage, case, sweep, part, parts)
         add_rejections(stage, case, sweep, part, parts)
-    sweep.verdicts += paired(stage, case, later, PAIRS // parts, random.Random(f"{SEED} {case} {part}"))
+    pairs = list(paired(stage, case, later, PAIRS // parts, random.Random(f"{SEED} {case} {part}")))
+    sweep.pairs = len(pairs)
+    sweep.verdicts += pairs
     return sweep
 
 

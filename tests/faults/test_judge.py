@@ -10,12 +10,13 @@ import boto3
 import pytest
 
 from rotation import runtime
-from tests.faults.edges import ENTRY, INVOCATION, KILLED, OUTAGE, PUBLICATION, REFUSED, STOPPED, Edge, Fault
-from tests.faults.judge import judged
-from tests.faults.sweep import ENDED, FAILED
+from tests.faults.edges import AFTER, ENTRY, INVOCATION, KILLED, OUTAGE, PUBLICATION, REFUSED, STOPPED, Edge, Fault
+from tests.faults.judge import judged, judged_log_in, judged_rejection
+from tests.faults.sweep import ENDED, FAILED, REJECTED_VALUE
 from tests.faults.trial import Stage, Trial
 from tests.workflow import second_paths
 from tests.workflow.applications import SINGLE, Case
+from tests.workflow.machine import FunctionFailedError
 
 pytestmark = pytest.mark.xdist_group("judge")
 
@@ -199,3 +200,67 @@ def test_what_a_sweep_has_found_broken_is_kept(stage: Stage, faults: tuple[Fault
         verdict = judged(trial, faults)
 
     assert (verdict.ends[-1], verdict.broken) == ("rotated", [])
+
+
+# ---- A value that the service refuses for good, and a mere log-in
+
+LOST = Fault(Edge("RollBack", 0, 0, "secretsmanager:DescribeSecret"), AFTER)
+NOT_LOGGED_IN = Fault(Edge("TestSecret", 0, INVOCATION, "invoked"), KILLED)
+
+
+def leaking(trial: Trial, answer: Any) -> Any:
+    answer.get("Report", answer)["Reason"] = f"tried {trial.application.first.password}"
+    return answer
+
+
+def promising_a_retry(_: Trial, answer: Any) -> Any:
+    answer["Alert"]["Body"]["whatHappensNext"] = "Secrets Manager retries by itself"
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        (lambda _, answer: answer, ""),
+        (lambda _, answer: calling_it("needs a person")(answer), "a person is needed, though every service answers"),
+        (lambda _, answer: calling_it("rolled back")(answer), "rolled back, but nothing had been changed"),
+        (leaking, "a secret value is to be seen"),
+        (promising_a_retry, "given up, but told"),
+    ],
+    ids=["none", "needs a person", "rolled back", "leak", "promises a retry"],
+)
+def test_a_broken_promise_after_a_value_was_refused_for_good_is_found(
+    stage: Stage, changed: Callable[[Trial, Any], Any], found: str
+) -> None:
+    with stage.trial(CASE, REJECTED_VALUE, LOST) as trial:
+        change(trial, "RollBack", partial(changed, trial))
+
+        broken = "; ".join(judged_rejection(trial, (REJECTED_VALUE, LOST)).broken)
+
+    assert found in broken
+    assert bool(found) == bool(broken)
+
+
+def test_a_password_in_the_answer_to_a_mere_log_in_is_found(stage: Stage) -> None:
+    with stage.trial(CASE, NOT_LOGGED_IN) as trial:
+        change(trial, "TestSecret", partial(leaking, trial))
+
+        broken = judged_log_in(trial, NOT_LOGGED_IN).broken
+
+    assert broken == ["a secret value is to be seen"]
+
+
+def test_a_retry_that_fails_with_nothing_in_its_way_is_found(stage: Stage) -> None:
+    with stage.trial(CASE, FAILED, LOST) as trial:
+        before = trial.application.machine.handlers["CreateSecret"]
+
+        def second_fails(event: Any, context: Any) -> Any:
+            if event["Request"]["Attempt"] == 2:
+                raise FunctionFailedError("KeyError", "the second attempt fails")
+            return before(event, context)
+
+        trial.application.machine.handlers["CreateSecret"] = second_fails
+
+        broken = judged(trial, (FAILED, LOST)).broken
+
+    assert "the last retry, with nothing in its way, did not rotate" in broken
