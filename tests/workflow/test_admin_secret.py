@@ -5,9 +5,10 @@ import random
 import secrets
 import socket
 import string
+import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +23,6 @@ from tests.contract.mongo_world import MongoWorld
 from tests.contract.worlds import PostgresWorld
 from tests.workflow.conftest import RotatedSecret, create_secret
 from tests.workflow.machine import ADMIN, FunctionFailedError, Machine, running
-from tests.workflow.test_failures import failing
 
 # The endpoints that moto's RDS makes up; in a cluster's it draws twelve characters.
 _DRAWN = "".join(map(random.Random(0).choice, [string.ascii_lowercase + string.digits] * 12))
@@ -50,8 +50,11 @@ class Setting:
         value = {"username": user.username, "password": user.password} | fields
         return create_secret(self.machine, name, json.dumps(value), tags)
 
-    def application(self, admin_arn: str, host: str, port: int, tags: dict[str, str] | None = None) -> str:
-        return self.secret("app", self.app, tags or {}, engine="postgres", host=host, port=port, masterarn=admin_arn)
+    def application(
+        self, admin_arn: str, host: str, port: int, tags: dict[str, str] | None = None, **fields: Any
+    ) -> str:
+        fields |= {"engine": "postgres", "host": host, "port": port, "masterarn": admin_arn}
+        return self.secret("app", self.app, tags or {}, **fields)
 
     def rotate(self, arn: str) -> str:
         return RotatedSecret(self.machine, arn).rotate()
@@ -137,9 +140,14 @@ def test_an_instance_that_is_gone_is_named(setting: Setting) -> None:
     assert reason == f"the admin secret that 'masterarn' names: it is managed for {gone}, which does not exist"
 
 
+# AuthenticationCleartextPassword and ErrorResponse: https://www.postgresql.org/docs/current/protocol-message-formats.html
+ASKS_FOR_THE_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
+REFUSES = b"E" + struct.pack("!i", 23) + b"SFATAL\0C28P01\0Mno\0\0"
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[int, list[bytes]]]:
-    """Another service's port, and what each connection to it sent first."""
+    """The port of somebody who asks whoever connects for the password and refuses it, and what each connection sent."""
     heard: list[bytes] = []
     with closing(socket.create_server((HOST, 0))) as listener:
 
@@ -149,8 +157,10 @@ def elsewhere() -> Iterator[tuple[int, list[bytes]]]:
                     client, _ = listener.accept()
                 except OSError:
                     return
-                with client:
-                    heard.append(client.recv(100))
+                with client, suppress(OSError):
+                    for answer in (ASKS_FOR_THE_PASSWORD, REFUSES):
+                        heard.append(client.recv(1000))
+                        client.sendall(answer)
 
         thread = threading.Thread(target=listen)
         thread.start()
@@ -159,20 +169,22 @@ def elsewhere() -> Iterator[tuple[int, list[bytes]]]:
         thread.join()
 
 
-def test_a_poisoned_host_in_the_applications_secret_is_refused_before_any_connection(
+def test_a_poisoned_host_in_the_applications_secret_hears_its_own_credential_and_nothing_of_the_admins(
     setting: Setting, elsewhere: tuple[int, list[bytes]]
 ) -> None:
     port, heard = elsewhere
     admin = setting.secret("admin", setting.admin, ADMIN, engine="postgres", host=HOST, port=setting.server.port)
-    arn = setting.application(admin, "localhost", port)
-    # RollBack, which looks with the application's own credential alone, is kept away: what SetSecret did is seen.
-    setting.machine.handlers["RollBack"] = failing("KeyError")(setting.machine.handlers["RollBack"])
+    # Without TLS a log-in is heard whole.
+    arn = setting.application(admin, "localhost", port, ssl=False)
 
     assert setting.rotate(arn) == "RotationFailed"
 
-    (message,) = setting.machine.messages()
-    assert json.loads(message["Message"])["error"] == "InvalidSecretError"
-    assert heard == []
+    assert setting.reason()[0] == "InvalidSecretError"
+    # RollBack looks whether the application's own credential logs in.
+    said = b"".join(heard)
+    values = {"app": setting.app.username, "app's password": setting.app.password}
+    values |= {"admin": setting.admin.username, "admin's password": setting.admin.password}
+    assert {whose for whose, value in values.items() if value.encode() in said} == {"app", "app's password"}
 
 
 def test_the_message_about_a_poisoned_host_names_both_servers(setting: Setting, elsewhere: tuple[int, Any]) -> None:
