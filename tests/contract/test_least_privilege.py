@@ -131,6 +131,7 @@ def test_another_service_may_be_called_by_those_who_need_it_and_nobody_else(
 
 
 IN_ANOTHER_ACCOUNT = f"arn:aws:secretsmanager:{REGION}:999999999999:secret:app-AbCdEf"
+IN_ANOTHER_REGION = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:app-AbCdEf"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
 OF_A_SECRET = {
     "kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com",
@@ -144,10 +145,13 @@ OF_A_SECRET = {
         {},
         {"kms:ViaService": f"sqs.{REGION}.amazonaws.com"},
         {"kms:EncryptionContext:SecretARN": IN_ANOTHER_ACCOUNT},
+        {"kms:EncryptionContext:SecretARN": IN_ANOTHER_REGION},
     ],
-    ids=["a secret of this account", "another service", "another account's secret"],
+    ids=["a secret of this account", "another service", "another account's secret", "another Region's secret"],
 )  # fmt: skip
-def test_a_key_is_used_through_secrets_manager_for_this_accounts_secrets_alone(instead: dict[str, str]) -> None:
+def test_a_key_is_used_through_secrets_manager_for_secrets_of_this_account_and_region_alone(
+    instead: dict[str, str],
+) -> None:
     readers = {"CreateSecretRole", "SetSecretRole", "TestSecretRole", "RollBackRole"}
 
     def users(action: str, context: dict[str, str]) -> set[str]:

@@ -295,13 +295,22 @@ def test_stages_are_confined_where_iam_has_the_key_for_it() -> None:
     assert confined == STAGES
 
 
-def test_keys_are_used_through_secrets_manager_for_secrets_of_this_account_only() -> None:
+def test_keys_are_used_through_secrets_manager_for_secrets_of_this_account_and_region_only() -> None:
+    """A secret's value is encrypted in the context of its ARN, which names its Region, a promoted replica's too.
+
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets.html
+    """
     found = about("kms")
+    secrets = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:*"
 
     assert len(found) == len([role for role in ACTIONS if ACTIONS[role] >= DECRYPT])
-    for _, statement in found:
-        assert "secretsmanager." in text(statement["Condition"]["StringEquals"]["kms:ViaService"])
-        assert "AccountId" in text(statement["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"])
+    for role, statement in found:
+        assert statement["Resource"] == {"Sub": "arn:${AWS::Partition}:kms:${AWS::Region}:${AWS::AccountId}:key/*"}
+        assert statement["Condition"] == {
+            "StringEquals": {"kms:ViaService": {"Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}},
+            "StringLike": {"kms:EncryptionContext:SecretARN": {"Sub": secrets}},
+        }, role
 
 
 def test_only_the_list_of_secrets_logs_and_traces_are_allowed_on_every_resource() -> None:
