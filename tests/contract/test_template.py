@@ -355,17 +355,6 @@ def substituted_functions() -> Json:
     return {key: value for key, value in MACHINE["DefinitionSubstitutions"].items() if key.endswith("FunctionArn")}
 
 
-def test_secrets_manager_may_invoke_rotate_for_this_account_only() -> None:
-    (permission,) = [
-        body
-        for body in of_type("AWS::Lambda::Permission").values()
-        if body["Principal"] == "secretsmanager.amazonaws.com"
-    ]
-
-    assert permission["FunctionName"] == {"Ref": "RotateFunction"}
-    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
-
-
 def test_everything_that_logs_has_a_log_group_of_its_own_that_forgets() -> None:
     groups = of_type("AWS::Logs::LogGroup")
     machine_group = MACHINE["LoggingConfiguration"]["Destinations"][0]["CloudWatchLogsLogGroup"]["LogGroupArn"][
@@ -423,13 +412,9 @@ def transformed(transformer: Json, event: Json) -> str:
 
 def test_secrets_are_looked_over_at_the_same_hour_of_every_day() -> None:
     rule = of_type("AWS::Events::Rule")["FindOverdueRule"]
-    permission = of_type("AWS::Lambda::Permission")["FindOverduePermission"]
 
     assert re.fullmatch(r"cron\(\d+ \d+ \* \* \? \*\)", rule["ScheduleExpression"])
     assert rule["Targets"] == [{"Id": "FindOverdue", "Arn": {"GetAtt": "FindOverdueFunction.Arn"}}]
-    assert permission["FunctionName"] == {"Ref": "FindOverdueFunction"}
-    assert permission["Principal"] == "events.amazonaws.com"
-    assert permission["SourceArn"] == {"GetAtt": "FindOverdueRule.Arn"}
 
 
 def test_metrics_are_told_apart_by_the_name_of_the_stack() -> None:
