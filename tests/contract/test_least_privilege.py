@@ -9,7 +9,7 @@ from rotatorctl.local.secrets_manager_access import refuse
 from rotatorctl.local.secrets_manager_secret import Secret, SecretsManagerError
 from rotatorctl.local.secrets_manager_server import OPERATIONS
 from rotatorctl.permissions import Role
-from tests.contract.test_template import ACTIONS, ENDPOINTS, FUNCTIONS, LOGS, STEP_FUNCTIONS, TRACES
+from tests.contract.test_template import ACTIONS, FUNCTIONS, INTERFACES, LOGS, STEP_FUNCTIONS, TRACES
 from tests.templates import TEMPLATE, Deployment, named_roles
 
 REGION, ACCOUNT, STACK = "eu-central-1", "123456789012", "prod-rotation"
@@ -162,8 +162,9 @@ def test_a_key_is_used_through_secrets_manager_for_secrets_of_this_account_and_r
     assert users("kms:Decrypt", {}) == set()
 
 
+@pytest.mark.parametrize("action", sorted(INTERFACES))
 @pytest.mark.parametrize("name", ["SetSecretRole", "TestSecretRole", "RollBackRole"])
-def test_lambda_makes_network_interfaces_with_a_role_whose_function_cannot(name: str) -> None:
+def test_lambda_makes_network_interfaces_with_a_role_whose_function_cannot(name: str, action: str) -> None:
     """Calls by a function's own code, and no others, have the key lambda:SourceFunctionArn.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
@@ -171,8 +172,8 @@ def test_lambda_makes_network_interfaces_with_a_role_whose_function_cannot(name:
     own = {"lambda:SourceFunctionArn": f"{FUNCTION}{name.replace('Role', 'Function')}"}
     interface = f"arn:aws:ec2:{REGION}:{ACCOUNT}:network-interface/*"
 
-    assert ROLES[name].refusal("ec2:CreateNetworkInterface", interface, {}) == ""
-    assert "explicit deny" in ROLES[name].refusal("ec2:CreateNetworkInterface", interface, own)
+    assert ROLES[name].refusal(action, interface, {}) == ""
+    assert "explicit deny" in ROLES[name].refusal(action, interface, own)
 
 
 def test_without_a_vpc_nobody_may_make_network_interfaces() -> None:
@@ -183,7 +184,7 @@ def test_without_a_vpc_nobody_may_make_network_interfaces() -> None:
 
 def test_every_action_of_a_role_is_looked_at_here() -> None:
     """Those of Secrets Manager with every stage and kind of secret; the rest is what cannot be confined further."""
-    looked_at = {action for action, _, _ in OTHER_CALLS} | ENDPOINTS | {"kms:Decrypt", "kms:GenerateDataKey"}
+    looked_at = {action for action, _, _ in OTHER_CALLS} | INTERFACES | {"kms:Decrypt", "kms:GenerateDataKey"}
     looked_at |= {f"secretsmanager:{operation}" for operation in OPERATIONS}
     delivery = {action for action in ACTIONS["RotationStateMachineRole"] if action.split(":")[0] in ("logs", "xray")}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rotation import step_handler
-from tests.templates import MONITORING, ROOT, TEMPLATE
+from tests.templates import MONITORING, ROOT, TEMPLATE, Deployment
 
 type Json = dict[str, Any]
 
@@ -23,11 +23,23 @@ LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 DECRYPT = {"kms:Decrypt"}
 ENDPOINTS = {"rds:DescribeDBInstances", "rds:DescribeDBClusters"}
+# In a VPC, what Lambda does with the role: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+INTERFACES = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+# What Lambda does with it once a call was for nothing.
+FAILURES = {"sqs:SendMessage"}
 
-# Every action that a role of the stack may hold.
+# Every action that a role of the stack may hold, in a VPC too; without one, none of INTERFACES.
 ACTIONS = {
     "RotateRole": LOGS
     | TRACES
+    | FAILURES
     | {
         "secretsmanager:DescribeSecret",
         "states:StartExecution",
@@ -47,19 +59,25 @@ ACTIONS = {
     | TRACES
     | DECRYPT
     | ENDPOINTS
+    | INTERFACES
     | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
-    "TestSecretRole": LOGS | TRACES | DECRYPT | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
+    "TestSecretRole": LOGS
+    | TRACES
+    | DECRYPT
+    | INTERFACES
+    | {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"},
     "FinishSecretRole": LOGS | TRACES | {"secretsmanager:DescribeSecret", "secretsmanager:UpdateSecretVersionStage"},
     "RollBackRole": LOGS
     | TRACES
     | DECRYPT
     | ENDPOINTS
+    | INTERFACES
     | {
         "secretsmanager:DescribeSecret",
         "secretsmanager:GetSecretValue",
         "secretsmanager:UpdateSecretVersionStage",
     },
-    "FindOverdueRole": LOGS | TRACES | {"secretsmanager:ListSecrets", "sns:Publish"},
+    "FindOverdueRole": LOGS | TRACES | FAILURES | {"secretsmanager:ListSecrets", "sns:Publish"},
     "TellRole": {"sns:Publish"},
     "RotationStateMachineRole": TRACES
     | {
@@ -192,11 +210,24 @@ def test_the_code_reads_the_environment_that_the_template_sets() -> None:
     assert {name for name in names if not name.startswith("POWERTOOLS_")} == read
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_a_role_holds_the_listed_actions_and_no_other(role: str) -> None:
-    held = {action for statement in statements(role) for action in as_set(statement["Action"])}
+def actions(**parameters: str) -> dict[str, set[str]]:
+    """What all policies of each role allow together, inline and attached ones, as the stack is deployed."""
+    deployed = Deployment(TEMPLATE, "rotation", "eu-central-1", "123456789012", parameters=parameters)
+    return {
+        role: {
+            action
+            for document in documents
+            for statement in document["Statement"]
+            if statement["Effect"] == "Allow"
+            for action in as_set(statement["Action"])
+        }
+        for role, documents in deployed.roles().items()
+    }
 
-    assert held == ACTIONS[role]
+
+def test_a_role_holds_the_listed_actions_and_no_other() -> None:
+    assert actions(VpcSubnetIds="subnet-1") == ACTIONS
+    assert actions() == {role: listed - INTERFACES for role, listed in ACTIONS.items()}
 
 
 @pytest.mark.parametrize("role", ROLES)
