@@ -128,6 +128,16 @@ def test_one_services_statement_has_no_condition_and_both_pages_say_so() -> None
     assert confined["Condition"]["ArnEquals"].keys() == {"aws:SourceArn"}
 
 
+def test_the_page_says_for_how_long_the_workflows_data_keys_are_reused() -> None:
+    """https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_stepfunctions.CustomerManagedEncryptionConfiguration.html"""
+    default = 300
+
+    period = MACHINE["EncryptionConfiguration"]["If"][1].get("KmsDataKeyReusePeriodSeconds", default)
+
+    assert f"[{period} seconds]" in PAGE
+    assert f"each for {period // 60} minutes" in PAGE
+
+
 def test_every_statement_has_its_source() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (\[.*\)) \|$", PAGE, re.MULTILINE))
 
