@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_template import FUNCTIONS
+from tests.contract.test_template import ACTIONS, FUNCTIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text()
 ROWS = [line.split(" | ") for line in PAGE.splitlines() if line.startswith("| **")]
+# What who has broken into a function could do.
+COMPROMISED = {row[0].split("`")[1]: row[1] for row in ROWS if "` compromised**" in row[0]}
 NAMED = [
     named
     for page in (PAGE, (ROOT / "docs/accounts-and-regions.md").read_text())
     for named in sorted(set(re.findall(r"`(tests/\S+\.py)::(\w+)`", page)))
 ]
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
@@ -39,9 +45,15 @@ def test_there_are_rows_and_tests() -> None:
 
 
 def test_every_function_has_its_row() -> None:
-    compromised = {re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Function")).lower() for name in FUNCTIONS}
+    assert COMPROMISED.keys() == {snake(name.removesuffix("Function")) for name in FUNCTIONS}
 
-    assert {row[0].split("`")[1] for row in ROWS if "` compromised**" in row[0]} == compromised
+
+def test_a_function_that_may_ask_rds_about_every_database_says_so_in_its_row() -> None:
+    saying = {name for name, could in COMPROMISED.items() if "`rds:DescribeDBInstances`" in could}
+
+    assert saying == {
+        snake(role.removesuffix("Role")) for role in ACTIONS if "rds:DescribeDBInstances" in ACTIONS[role]
+    }
 
 
 def test_what_iam_cannot_confine_is_said_here_too() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from rotatorctl.local.secrets_manager import FunctionError
 from tests.workflow.conftest import World
+from tests.workflow.machine import FunctionFailedError, Handler
+from tests.workflow.test_failures import break_state
 from tests.workflow.test_stopped import Gate, rotate_request, stop_after
 
 FORGED = "00000000-0000-0000-0000-000000000000"
@@ -104,3 +106,29 @@ def test_a_stopped_attempt_that_was_put_right_is_not_again_however_often_it_is_n
 
     assert world.outcomes() == ["ABORTED", "rolled back"]
     assert world.subjects() == []
+
+
+def test_whoever_invokes_finish_secret_promotes_a_pending_value_that_was_never_set_and_a_rotation_repairs_it(
+    world: World,
+) -> None:
+    events = list[Any]()
+
+    def heard_and_failed(_: Handler) -> Handler:
+        def called(event: Any, context: Any) -> Any:
+            events.append(event)
+            raise FunctionFailedError("KeyError", "made to fail by a test")
+
+        return called
+
+    mend = break_state(world, "SetSecret", heard_and_failed)
+    assert world.rotate() == "RotationFailed"
+    mend()
+    assert world.outcomes() == ["untouched"]
+
+    world.machine.handlers["FinishSecret"](events[0], None)
+
+    assert world.stages()[world.token] == ["AWSCURRENT", "AWSPENDING"]
+    assert not world.logs_in(world.value()["password"])
+    assert world.logs_in(world.old)
+    assert world.rotate() == "RotationSucceeded"
+    assert world.logs_in(world.value()["password"])
