@@ -64,11 +64,10 @@ PASSED_ON |= {
 }
 
 # What is there only with a parameter, and only without it.
-VPC = {"NetworkInterfacePolicy", "KeepReadyRule"}
 ONLY_WITH = {
     "AlertEmail": {"AlertEmailSubscription", "NoticeSubscription"},
     "TellRotationFailed": {"RotationFailedRule"},
-    "VpcSubnetIds": VPC | {f"Keep{step}ReadyPermission" for step in ("SetSecret", "TestSecret", "RollBack")},
+    "VpcSubnetIds": {"NetworkInterfacePolicy"},
 }
 ONLY_WITHOUT = {"KeyArn": {"AlertFailedRule"}}
 
