@@ -200,8 +200,17 @@ def attached(offline: OfflineStack) -> list[list[Any]]:
     return found
 
 
-def run(command: str, offline: OfflineStack) -> None:
-    """In the shell of a person who has run the `export` lines."""
+def test_the_block_that_deletes_lists_first_what_is_attached() -> None:
+    listing, deleting = (
+        re.findall(rf"<!-- {name} -->\n```sh\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
+        for name in ("command: attached", "commands: delete")
+    )
+
+    assert deleting == [listing[-1], f"sam delete --stack-name {STACK_NAME}"]
+
+
+def run(command: str, offline: OfflineStack) -> str:
+    """What it prints in the shell of a person who has run the `export` lines."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     exported = {name: value for name, value in offline.environment.items() if name.startswith("AWS_")}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -215,6 +224,7 @@ def run(command: str, offline: OfflineStack) -> None:
         check=False,
     )
     assert finished.returncode == 0, (command, finished.stdout[-2000:], finished.stderr[-2000:])
+    return finished.stdout
 
 
 def test_the_commands_of_the_readme_validate_build_update_and_delete_and_no_secret_is_touched() -> None:
@@ -234,7 +244,10 @@ def test_the_commands_of_the_readme_validate_build_update_and_delete_and_no_secr
 
         assert attached(offline) == [["attached", True], ["cancelled", False]]
         before = secret.value(), secret.labels()
-        run(delete, offline)
+        assert run(delete, offline).splitlines()[1:] == [
+            "  attached: detach it: aws secretsmanager cancel-rotate-secret --secret-id attached",
+            "  cancelled: its rotation is off",
+        ]
         assert_deleted(offline)
         assert (secret.value(), secret.labels()) == before
 
