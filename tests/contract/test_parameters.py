@@ -1,12 +1,17 @@
 """What a stack comes to by its parameters: what the nested stack is given, what is there, who is called."""
 
 import re
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.commands.deploy.guided_config import GuidedConfig
 
-from tests.templates import TEMPLATE, Deployment
+from rotatorctl.local.certificates import CertificateAuthority
+from tests.templates import ROOT, TEMPLATE, Deployment
 
 type Json = dict[str, Any]
 
@@ -18,6 +23,8 @@ LOGS += [f"/aws/lambda/{STACK}/{step}" for step in ("finish-secret", "roll-back"
 KEY, PAGER, NOTICES = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1", f"{OF_SNS}pager", f"{OF_SNS}NoticeTopic"
 STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret", "RollBack")
 
+CA = CertificateAuthority.made().pem
+
 # Every parameter with another value than by default.
 GIVEN: Json = {
     "AlertEmail": "team@example.com",
@@ -27,7 +34,7 @@ GIVEN: Json = {
     "RunbookUrl": "https://wiki.example.com/failures",
     "VpcSubnetIds": "subnet-1,subnet-2",
     "VpcSecurityGroupIds": "sg-1",
-    "PrivateCaCertificate": "-----BEGIN CERTIFICATE-----",
+    "PrivateCaCertificate": CA,
     "KeyArn": KEY,
     "FunctionName": "shop-rotate",
     "Architecture": "x86_64",
@@ -152,6 +159,10 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
             f"{PAGER} ",
         ],
     ),
+    "PrivateCaCertificate": (
+        ["", CA, CA.rstrip(), CA.replace("\n", "\r\n"), CA + CA],
+        ["-----BEGIN", "-----BEGIN CERTIFICATE-----", CA.partition("\n")[2], CA[:-9], "ca.pem", f"file://ca.pem\n{CA}"],
+    ),
 }
 MEANS_SOMETHING = (" ", "\t", "\n", '"', "'", "\\", "{", "}", "<", ">")
 
@@ -176,6 +187,27 @@ def test_a_runbooks_url_holds_no_sign_that_means_something_where_it_is_filled_in
 
     assert not pattern.fullmatch(f"https://wiki.example.com/{sign}")
     assert not pattern.fullmatch(f"https://wiki.example.com/a{sign}b")
+
+
+def as_sam_reads(overrides: str) -> Any:
+    return CfnParameterOverridesType().convert((overrides,), None, None)
+
+
+def test_the_command_for_a_certificate_hands_over_all_of_it_and_unquoted_it_is_refused(tmp_path: Path) -> None:
+    page = (ROOT / "docs/deploying.md").read_text()
+    (overrides,) = set(
+        re.findall(r'^sam deploy .*--parameter-overrides ("PrivateCaCertificate=.*")$', page, re.MULTILINE)
+    )
+    (tmp_path / "ca.pem").write_text(CA)
+    shell = ["bash", "-c", f"printf %s {overrides}"]
+
+    given = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert as_sam_reads(given) == {"PrivateCaCertificate": CA.rstrip()}
+    unquoted = as_sam_reads(f"PrivateCaCertificate={CA}")["PrivateCaCertificate"]
+    assert not re.fullmatch(TEMPLATE["Parameters"]["PrivateCaCertificate"]["AllowedPattern"], unquoted)
+    # As --guided keeps it in samconfig.toml.
+    assert as_sam_reads(f"PrivateCaCertificate={GuidedConfig.quote_parameter_values(CA)}")["PrivateCaCertificate"] == CA
 
 
 def test_every_parameter_is_tried() -> None:
