@@ -2,7 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from tests.templates import ROOT
 
 type Json = dict[str, Any]
 
-PAGE, SECURITY = ((ROOT / name).read_text() for name in ("docs/encryption.md", "SECURITY.md"))
+PAGE, SECURITY, DEPLOYING = (
+    (ROOT / name).read_text() for name in ("docs/encryption.md", "SECURITY.md", "docs/deploying.md")
+)
 ACCOUNT = "123456789012"
 # The page's example. The rotate function's role is a parameter of the nested stack.
 VALUES = {
@@ -31,12 +35,12 @@ def policy(name: str) -> Any:
     return json.loads(found)
 
 
-def rendered(value: Any) -> Any:
-    """A value of a template as the example's account would have it."""
+def rendered(value: Any, stack: Mapping[str, str] = VALUES) -> Any:
+    """A value of a template as the example's account would have it, or with other values for what it names."""
     if isinstance(value, dict):
         if "Sub" in value:
-            return re.sub(r"\$\{([\w:]+)\}", lambda match: VALUES[match[1]], value["Sub"])
-        return {key: rendered(inner) for key, inner in value.items()}
+            return re.sub(r"\$\{([\w:]+)\}", lambda match: stack[match[1]], value["Sub"])
+        return {key: rendered(inner, stack) for key, inner in value.items()}
     return value
 
 
@@ -91,13 +95,49 @@ def test_the_key_serves_each_service_that_the_templates_let_write_by_itself() ->
     assert services().keys() == {service for service, uses in used.items() if uses}
 
 
-def test_every_log_group_is_one_that_the_key_serves() -> None:
-    patterns = services()["logs.us-east-1.amazonaws.com"]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
-    served = re.compile("|".join(re.escape(pattern).replace(r"\*", ".*") for pattern in patterns))
+def patterns() -> dict[str, list[str]]:
+    """What the page lets CloudWatch Logs encrypt, by the stack's name."""
+    example = services()["logs.us-east-1.amazonaws.com"]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+    others = re.findall(r"<!-- log groups: (\S+) -->\n```json\n(.*?)```", PAGE, re.DOTALL)
+    return {VALUES["AWS::StackName"]: example} | {name: json.loads(found) for name, found in others}
 
-    for group in of_type("AWS::Logs::LogGroup").values():
-        name = rendered(group["LogGroupName"])
-        assert served.fullmatch(f"arn:aws:logs:us-east-1:123456789012:log-group:{name}"), name
+
+def served(groups: list[str], name: str) -> list[bool]:
+    """Of each log group of a stack of that name, whether one of the patterns is its ARN's."""
+    stack = dict.fromkeys(("AWS::StackName", "Name"), name)
+    arns = [
+        f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{rendered(group['LogGroupName'], stack)}"
+        for group in of_type("AWS::Logs::LogGroup").values()
+    ]
+    return [any(fnmatchcase(arn, pattern) for pattern in groups) for arn in arns]
+
+
+@pytest.mark.parametrize("name", ["secret-rotation", "secret-rotation-payments", "shop-Rotation-1A2B3C4D5E6F7"])
+def test_a_key_serves_every_log_group_of_its_own_stack_and_none_of_another(name: str) -> None:
+    assert {other: set(served(groups, name)) for other, groups in patterns().items()} == {
+        other: {other == name} for other in patterns()
+    }
+
+
+def test_a_nested_stack_is_served_whatever_its_name_ends_with_and_no_other_of_its_parent_is() -> None:
+    (parents,) = re.findall(r"<!-- template: parent -->\n```yaml\n(.*?)```", DEPLOYING, re.DOTALL)
+    (logical,) = re.findall(r"^Resources:\n  (\w+):", parents, re.MULTILINE)
+    nested = patterns()["shop-Rotation-1A2B3C4D5E6F7"]
+
+    assert all(served(nested, f"shop-{logical}-A1B2C3D4E5F6"))
+    assert not any(served(nested, "shop-Orders-A1B2C3D4E5F6"))
+
+
+def test_the_profile_of_a_second_stack_is_that_of_the_first_under_another_name_without_what_is_there_once() -> None:
+    (block,) = re.findall(r"<!-- profile: second -->\n```toml\n(.*?)```", DEPLOYING, re.DOTALL)
+    ((profile, commands),) = tomllib.loads(block).items()
+    second = commands["deploy"]["parameters"]
+    first = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
+
+    assert f"sam deploy --config-env {profile}`" in DEPLOYING
+    assert second.pop("stack_name") in patterns().keys() - {"secret-rotation"}
+    assert not {"FunctionName", "KeyArn"} & {each.partition("=")[0] for each in second.pop("parameter_overrides")}
+    assert second == first
 
 
 def test_alarms_use_the_key_for_this_account_alone() -> None:
