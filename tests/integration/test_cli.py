@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.conftest import Deployed, DeployedSecret, until
 
-pytestmark = pytest.mark.xdist_group("offline stack")
+pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from rotatorctl.cli import cli
 from tests.integration.conftest import Deployed, DeployedSecret, until
 from tests.integration.test_cli import Ran, attach, ended, labels, name, rotatorctl, started, throttled
 
-pytestmark = pytest.mark.xdist_group("offline stack")
+pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
 
 JSON = ("--yes", "--output", "json")
 

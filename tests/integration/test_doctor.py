@@ -11,7 +11,7 @@ from rotatorctl.local.emulator import ACCOUNT
 from tests.integration.conftest import Deployed, DeployedSecret
 from tests.integration.test_cli import attach, name, rotatorctl
 
-pytestmark = pytest.mark.xdist_group("offline stack")
+pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
 
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 
