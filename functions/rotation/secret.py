@@ -60,7 +60,8 @@ class Secret:
         """The secret in the text `value`; raises InvalidSecretError naming the key, tag or rule that is broken."""
         settings = Settings.of(tags)
         fields = _json(value, settings, engines)
-        conceal(str((fields or {}).get(settings.key or "password") or ""))
+        for key in ("password", settings.key):
+            conceal(str((fields or {}).get(key) or ""))
         secret = cls(value, fields, settings, _traits(fields or {}, settings, engines))
         secret._check_settings()
         secret.credentials  # noqa: B018  building them checks every key that the engine needs

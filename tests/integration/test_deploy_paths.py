@@ -217,7 +217,7 @@ def run(command: str, offline: OfflineStack) -> str:
     finished = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT,
-        env={**own, **exported, "PATH": path, "SAM_CLI_TELEMETRY": "0"},
+        env={**own, **exported, "PATH": path, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}", "SAM_CLI_TELEMETRY": "0"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -512,3 +512,12 @@ def test_a_value_without_a_server_has_no_admin() -> None:
 @pytest.mark.parametrize("engine", ["SQLServer", "oracle-ee", "sqlserver-se"])
 def test_other_spellings_of_what_is_not_there_yet_get_the_pointer_too(engine: str) -> None:
     assert "is not there yet, see docs/engines.md" in refusal(FIELDS | {"engine": engine})
+
+
+def test_a_password_that_stands_in_another_place_too_is_not_quoted_whatever_key_is_rotated() -> None:
+    # Found by tests/properties/test_secrets.py.
+    forget()
+
+    said = refusal(FIELDS | {"password": "Zk3-vQ9_xT7", "engine": "Zk3-vQ9_xT7"}, {"rotation:key": "token"})
+
+    assert "unknown engine '[redacted]'" in redacted(said)
