@@ -19,7 +19,7 @@ from rotatorctl.local.exports import exports, settings
 from rotatorctl.local.mails import lines_of
 from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.stack import STACK_NAME, OfflineStack
-from rotatorctl.local.throttling import throttled
+from rotatorctl.local.throttling import function_of, throttled
 
 # Waits and delays before a retry pass five times as fast as on AWS, so that nobody has to wait for the story.
 _WAIT_SCALE = 0.2
@@ -97,7 +97,8 @@ class Demo:
 
     def throttled(self, step: str) -> AbstractContextManager[None]:
         """The step's function gets no concurrency as long as this lasts."""
-        return throttled(self.stack.client("cloudformation"), self.stack.client("lambda"), STACK_NAME, step)
+        function = function_of(self.stack.client("cloudformation"), STACK_NAME, step)
+        return throttled(self.stack.client("lambda"), function)
 
     def _executions(self) -> list[Any]:
         machine = self.stack.outputs["StateMachineArn"]

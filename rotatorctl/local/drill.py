@@ -16,7 +16,7 @@ from rotatorctl.local.promises import Promise, broken, table
 from rotatorctl.local.running import Running
 from rotatorctl.local.signals import sigterm_unwinds
 from rotatorctl.local.stack import STACK_NAME
-from rotatorctl.local.throttling import throttled
+from rotatorctl.local.throttling import function_of, throttled
 from rotatorctl.result import CommandError, Json, Problem, Result
 
 _OLD, _NEW = "the old credential", "the new one"
@@ -54,7 +54,7 @@ class Drill:
     def fail(self) -> None:
         """Rotate while the step's function is throttled, and look."""
         aws, before = self.stack.aws, self._current()
-        with throttled(aws.stacks, aws.functions, STACK_NAME, self.step):
+        with throttled(aws.functions, function_of(aws.stacks, STACK_NAME, self.step)):
             run = self._rotate()
         made = self.application.remember(_NEW, "AWSPENDING")
         self._hold("the rotation failed, and nothing was left half done", self._ended(run) in (UNTOUCHED, ROLLED_BACK))

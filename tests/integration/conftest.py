@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.stack import STACK_NAME, OfflineStack
+from rotatorctl.local.throttling import throttled
 from tests.contract.worlds import WORLDS, World
 
 MAIL = "team@example.com"
@@ -49,6 +50,10 @@ class Deployed:
             resources = client.describe_stack_resources(StackName=made.get(stack, stack))["StackResources"]
             made |= {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
         return made[logical_id]
+
+    def throttled(self, logical_id: str) -> AbstractContextManager[None]:
+        """Lambda refuses every call of that function."""
+        return throttled(self.stack.client("lambda"), self.function(logical_id))
 
     def new_mails(self) -> list[Any]:
         mails = self.stack.mails[self.mails_read :]

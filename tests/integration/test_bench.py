@@ -7,6 +7,7 @@ import pytest
 
 from rotation import engines
 from rotation.model import STEPS
+from rotatorctl.local.throttling import throttled
 from tests.bench.gap import not_called
 from tests.bench.load import at_once, broken
 from tests.bench.offline import Offline
@@ -64,17 +65,13 @@ def test_functions_that_were_cooled_start_anew(offline: Offline) -> None:
 
 def test_what_follows_create_secret_starts_beside_it(offline: Offline) -> None:
     """An execution that never gets beyond CreateSecret has started the functions of the other states."""
-    functions = offline.stack.client("lambda")
     create, *others = (offline.physical_id(f"{name}Function") for name in STEPS)
     application = offline.application(CASES[-1])
     offline.cool()
     before = len(started(offline))
-    functions.put_function_concurrency(FunctionName=create, ReservedConcurrentExecutions=0)
-    try:
+    with throttled(offline.stack.client("lambda"), create):
         application.begin()
         assert application.end() == "RotationFailed"
-    finally:
-        functions.delete_function_concurrency(FunctionName=create)
 
     until(lambda: set(others) <= set(started(offline)[before:]))
     assert create not in started(offline)[before:]

@@ -60,17 +60,6 @@ def rotatorctl(deployed: Deployed, *arguments: str) -> Ran:
 
 
 @contextmanager
-def throttled(deployed: Deployed, function: str) -> Iterator[None]:
-    """A function gets no concurrency."""
-    client, name = deployed.stack.client("lambda"), deployed.function(function)
-    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-    try:
-        yield
-    finally:
-        client.delete_function_concurrency(FunctionName=name)
-
-
-@contextmanager
 def locked(secret: DeployedSecret) -> Iterator[None]:
     """SetSecret waits for a lock in the database as long as this lasts; it has begun to wait when `reached` returns."""
     with secret.deployed.server.admin() as admin:
@@ -129,7 +118,7 @@ def test_rotate_shows_each_state_and_ends_with_the_outcome_in_one_line(attached:
 
 def test_a_failed_rotation_is_not_fine_and_rotate_retries_it_with_the_same_value(attached: DeployedSecret) -> None:
     deployed = attached.deployed
-    with throttled(deployed, "FinishSecretFunction"):
+    with deployed.throttled("FinishSecretFunction"):
         failed = rotatorctl(deployed, "rotate", name(attached), "--output", "json")
     pending = attached.password("AWSPENDING")
 
@@ -195,7 +184,7 @@ def test_a_stopped_execution_is_followed_to_the_end_of_its_rollback(attached: De
 
 
 def test_a_rotation_that_never_reaches_the_machine_is_told_after_a_while(attached: DeployedSecret) -> None:
-    with throttled(attached.deployed, "RotateFunction"):
+    with attached.deployed.throttled("RotateFunction"):
         ran = rotatorctl(attached.deployed, "rotate", name(attached), "--patience", "2")
 
     assert ran.code == 1
@@ -285,7 +274,7 @@ def test_status_has_secrets_that_are_to_be_deleted(attached: DeployedSecret) -> 
 
 
 def test_history_has_every_execution_of_the_secret_and_of_no_other(attached: DeployedSecret) -> None:
-    with throttled(attached.deployed, "FinishSecretFunction"):
+    with attached.deployed.throttled("FinishSecretFunction"):
         rotatorctl(attached.deployed, "rotate", name(attached))
     rotatorctl(attached.deployed, "rotate", name(attached))
 
@@ -348,7 +337,7 @@ def test_doctor_tells_a_log_in_from_the_functions_and_reads_nothing_but(attached
 
 
 def test_doctor_finds_what_a_failed_rotation_left_and_what_made_it_fail(attached: DeployedSecret) -> None:
-    with throttled(attached.deployed, "FinishSecretFunction"):
+    with attached.deployed.throttled("FinishSecretFunction"):
         rotatorctl(attached.deployed, "rotate", name(attached))
         ran = rotatorctl(attached.deployed, "doctor", name(attached), "--output", "json")
     mended = rotatorctl(attached.deployed, "doctor", name(attached), "--output", "json")
@@ -360,7 +349,7 @@ def test_doctor_finds_what_a_failed_rotation_left_and_what_made_it_fail(attached
 
 
 def test_after_three_attempts_rotate_says_how_to_start_afresh_and_that_works(attached: DeployedSecret) -> None:
-    with throttled(attached.deployed, "FinishSecretFunction"):
+    with attached.deployed.throttled("FinishSecretFunction"):
         for _ in range(3):
             rotatorctl(attached.deployed, "rotate", name(attached))
     refused = rotatorctl(attached.deployed, "rotate", name(attached), "--output", "json")
@@ -381,7 +370,7 @@ def test_after_three_attempts_rotate_says_how_to_start_afresh_and_that_works(att
 def test_unstick_takes_the_label_off_once_awscurrent_was_proven_and_tells_nobody_again(
     attached: DeployedSecret,
 ) -> None:
-    with throttled(attached.deployed, "FinishSecretFunction"):
+    with attached.deployed.throttled("FinishSecretFunction"):
         rotatorctl(attached.deployed, "rotate", name(attached))
     attached.outcome()
     attached.deployed.new_mails()
@@ -407,7 +396,7 @@ def labels(secret: DeployedSecret) -> set[str]:
 
 
 def test_unstick_asks_and_a_no_changes_nothing(attached: DeployedSecret) -> None:
-    with throttled(attached.deployed, "FinishSecretFunction"):
+    with attached.deployed.throttled("FinishSecretFunction"):
         rotatorctl(attached.deployed, "rotate", name(attached))
     attached.outcome()
     before = len(attached.executions())
@@ -436,7 +425,7 @@ def test_unstick_moves_no_label_while_nothing_is_proven_to_log_in(attached: Depl
 
 
 def test_unstick_restores_awscurrent_where_the_database_has_the_pending_password(attached: DeployedSecret) -> None:
-    with throttled(attached.deployed, "FinishSecretFunction"):
+    with attached.deployed.throttled("FinishSecretFunction"):
         rotatorctl(attached.deployed, "rotate", name(attached))
     attached.outcome()
     with attached.deployed.server.admin() as admin:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from rotatorctl.attachment import FORMER_FUNCTION
 from rotatorctl.cli import cli
 from tests.integration.conftest import Deployed, DeployedSecret, until
-from tests.integration.test_cli import Ran, attach, ended, labels, name, rotatorctl, started, throttled
+from tests.integration.test_cli import Ran, attach, ended, labels, name, rotatorctl, started
 
 pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
 
@@ -189,7 +189,7 @@ def test_ctrl_c_puts_back_what_was_changed_and_says_what_goes_on(secret: Deploye
 
 
 def test_a_stack_that_could_not_rotate_is_told_before_anything_is_asked(secret: DeployedSecret) -> None:
-    with throttled(secret.deployed, "SetSecretFunction"):
+    with secret.deployed.throttled("SetSecretFunction"):
         ran = rotatorctl(secret.deployed, "onboard", name(secret), "--output", "json")
 
     assert (ran.code, ran.codes, ran.data["outcome"]) == (1, ["ConcurrencyTooLow"], "refused")
@@ -206,7 +206,7 @@ def test_a_tag_or_value_that_cannot_drive_a_rotation_is_refused(secret: Deployed
 
 def test_a_secret_whose_rotation_did_not_end_is_left_to_that(secret: DeployedSecret) -> None:
     attach(secret)
-    with throttled(secret.deployed, "FinishSecretFunction"):
+    with secret.deployed.throttled("FinishSecretFunction"):
         rotatorctl(secret.deployed, "rotate", name(secret))
 
     for command in ("onboard", "offboard"):

@@ -13,7 +13,6 @@ import pytest
 
 from rotation.model import Credentials
 from rotatorctl.local.stack import STACK_NAME
-from rotatorctl.local.throttling import throttled
 from tests.integration.conftest import Deployed, DeployedSecret
 
 pytestmark = pytest.mark.xdist_group("offline stack")
@@ -93,8 +92,7 @@ def failed(deployed: Deployed) -> Failed:
     attempts = {engine: secret for engine, (_, secret) in made.items()}
     attempts["generic"] = create(deployed, "first", {"rotation:engine": "generic"})
     deployed.new_mails()
-    clients = deployed.stack.client("cloudformation"), deployed.stack.client("lambda")
-    with throttled(*clients, STACK_NAME, "FinishSecret"):
+    with deployed.throttled("FinishSecretFunction"):
         for secret in attempts.values():
             secret.rotate()
         ended = {engine: secret.outcome() for engine, secret in attempts.items()}

@@ -23,13 +23,9 @@ def test_the_deployed_machine_rotates_a_real_password(secret: DeployedSecret) ->
 
 def test_a_failure_after_the_change_is_retried_rolled_back_mailed_once_and_recovered(secret: DeployedSecret) -> None:
     deployed = secret.deployed
-    function = deployed.function("FinishSecretFunction")
-    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-    try:
+    with deployed.throttled("FinishSecretFunction"):
         secret.rotate()
         assert secret.outcome() == "RotationFailed"
-    finally:
-        deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
 
     assert json.loads(secret.executions()[0]["cause"])["Outcome"] == "rolled back"
     assert secret.logs_in(secret.old)
@@ -79,11 +75,9 @@ def test_a_stop_in_the_console_with_a_statement_on_its_way_is_rolled_back_and_to
 def test_the_rule_alone_rolls_back_what_nobody_waits_for(secret: DeployedSecret) -> None:
     """An execution started by hand has no call of Secrets Manager waiting for it; only EventBridge sees its end."""
     deployed = secret.deployed
-    function = deployed.stack.outputs["RotationFunctionName"]
-    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-    secret.rotate()
-    assert secret.outcome() == "RotationFailed"
-    deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+    with deployed.throttled("RotateFunction"):
+        secret.rotate()
+        assert secret.outcome() == "RotationFailed"
     token = deployed.stack.model.rotations(secret.arn)[-1].token
     none_told = {"Told": False, "Key": "none", "ToldAt": "", "RolledBack": 0, "Alert": {}}
     started = {
@@ -135,11 +129,9 @@ def test_no_secret_value_and_no_rotation_token_is_to_be_seen_anywhere(secret: De
     deployed = secret.deployed
     secret.rotate()
     assert secret.outcome() == "RotationSucceeded"
-    function = deployed.function("TestSecretFunction")
-    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-    secret.rotate()
-    assert secret.outcome() == "RotationFailed"
-    deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+    with deployed.throttled("TestSecretFunction"):
+        secret.rotate()
+        assert secret.outcome() == "RotationFailed"
 
     tokens = [rotation.rotation_token for rotation in deployed.stack.model.rotations(secret.arn)]
     values = [secret.old, secret.password(), secret.password("AWSPENDING"), *tokens]

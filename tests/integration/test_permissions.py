@@ -178,14 +178,9 @@ def test_the_state_machine_is_held_to_its_role_when_it_calls_a_function(secret: 
 
 def test_the_state_machine_is_held_to_its_role_when_it_tells_people(secret: DeployedSecret) -> None:
     deployed = secret.deployed
-    function = deployed.function("CreateSecretFunction")
-    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-    try:
-        with without(deployed, "RotationStateMachineRole", "sns:Publish"):
-            secret.rotate()
-            assert secret.outcome() == "RotationFailed"
-    finally:
-        deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+    with deployed.throttled("CreateSecretFunction"), without(deployed, "RotationStateMachineRole", "sns:Publish"):
+        secret.rotate()
+        assert secret.outcome() == "RotationFailed"
 
     assert secret.executions()[0]["error"] == "AlertFailedError"
     until(lambda: len(deployed.stack.mails) > deployed.mails_read)
@@ -195,18 +190,14 @@ def test_the_state_machine_is_held_to_its_role_when_it_tells_people(secret: Depl
 def test_a_rule_is_held_to_its_role(secret: DeployedSecret) -> None:
     deployed = secret.deployed
     log = deployed.stack.work_dir / "emulator.log"
-    function = deployed.function("CreateSecretFunction")
-    deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-    try:
-        with (
-            without(deployed, "RotationStateMachineRole", "sns:Publish"),
-            without(deployed, "TellRole", "sns:Publish"),
-        ):
-            secret.rotate()
-            assert secret.outcome() == "RotationFailed"
-            until(lambda: "EventBridge: arn:aws:iam::" in log.read_text(errors="replace"))
-    finally:
-        deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
+    with (
+        deployed.throttled("CreateSecretFunction"),
+        without(deployed, "RotationStateMachineRole", "sns:Publish"),
+        without(deployed, "TellRole", "sns:Publish"),
+    ):
+        secret.rotate()
+        assert secret.outcome() == "RotationFailed"
+        until(lambda: "EventBridge: arn:aws:iam::" in log.read_text(errors="replace"))
 
     assert deployed.new_mails() == []
 

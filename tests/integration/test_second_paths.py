@@ -37,13 +37,11 @@ def test_a_message_that_the_alert_topic_does_not_take_is_pointed_at(secret: Depl
     definition = states.describe_state_machine(stateMachineArn=machine)["definition"]
     states.update_state_machine(stateMachineArn=machine, definition=definition.replace(f'"{topic}"', f'"{topic}-gone"'))
     try:
-        function = deployed.function("CreateSecretFunction")
-        deployed.stack.client("lambda").put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-        secret.rotate()
-        assert secret.outcome() == "RotationFailed"
-        until(lambda: len(deployed.stack.mails) > deployed.mails_read)
+        with deployed.throttled("CreateSecretFunction"):
+            secret.rotate()
+            assert secret.outcome() == "RotationFailed"
+            until(lambda: len(deployed.stack.mails) > deployed.mails_read)
     finally:
-        deployed.stack.client("lambda").delete_function_concurrency(FunctionName=function)
         states.update_state_machine(stateMachineArn=machine, definition=definition)
 
     (execution,) = secret.executions()
