@@ -153,8 +153,10 @@ def _put_back(rotation: Rotation, works: Version, account: str) -> Finding | Non
     refusal = _revert(rotation, works)
     if refusal and accepts(rotation.engine, works.credentials):
         why = f"AWSCURRENT is refused, and its credential could not be set again: {refusal}"
-        finding = Finding(NEEDS_A_PERSON, works.label, why, account)
-        return replace(finding, working_version=works.version, current_version=rotation.description.current)
+        current = rotation.description.current
+        return Finding(
+            NEEDS_A_PERSON, works.label, why, account, current_version=current, working_version=works.version
+        )
     if accepts(rotation.engine, rotation.current):
         return None
     why = "AWSCURRENT was set again and is refused all the same; something else changes this password"
