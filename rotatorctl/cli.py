@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from rotatorctl.cli_onboarding import offboard, onboard
-from rotatorctl.command import Find, command, pairs
+from rotatorctl.command import PATIENCE, Find, command, pairs
 from rotatorctl.commands.doctor import doctor as examine
 from rotatorctl.commands.history import history as list_executions
 from rotatorctl.commands.local import local
@@ -56,14 +56,7 @@ def cli() -> None:
     help="Begin no further one after so many failures.",
 )
 @click.option("--no-wait", is_flag=True, help="Return when Secrets Manager has taken the request.")
-@click.option(
-    "--patience",
-    type=click.FloatRange(1),
-    default=120,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for an execution to begin.",
-)
+@PATIENCE
 def rotate(find: Find, secrets: Sequence[str], tags: dict[str, str], **pace: Any) -> Result:
     """Rotate secrets now, and follow each to its outcome.
 

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 import click
 from rich.console import Console
 
-from rotatorctl.command import Find, command, pairs
+from rotatorctl.command import PATIENCE, Find, command, pairs
 from rotatorctl.commands.offboard import leaving
 from rotatorctl.commands.offboard import offboard as offboard_secret
 from rotatorctl.commands.onboard import onboard as onboard_secret
@@ -54,14 +54,7 @@ _OPTIONS = (
         metavar="FILE",
         help="Take what no option says from a YAML file.",
     ),
-    click.option(
-        "--patience",
-        type=click.FloatRange(1),
-        default=120,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait for an execution to begin.",
-    ),
+    PATIENCE,
     click.option("--yes", is_flag=True, help="Do not ask."),
 )
 

@@ -33,6 +33,16 @@ _OPTIONS = (
     *OUTPUT_OPTIONS,
 )
 
+# Of those that have a rotation begin.
+PATIENCE = click.option(
+    "--patience",
+    type=click.FloatRange(1),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for an execution to begin.",
+)
+
 
 def command(function: Callable[..., Result]) -> click.Command:
     """A command whose function is given a way to find the stack, and returns a result."""
