@@ -49,16 +49,16 @@ def judged(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
     return verdict
 
 
-def judged_log_in(trial: Trial, fault: Fault) -> Verdict:
+def judged_log_in(trial: Trial, faults: tuple[Fault, ...]) -> Verdict:
     """Nothing but a log-in is asked for: it changes nothing, whatever fails, and the first rotation is as ever."""
     application = trial.application
-    verdict = Verdict([str(fault)], fault.kind)
+    verdict = Verdict(list(map(str, faults)), faults[-1].kind)
     logged = trial.functions.log_file.stat().st_size
     before = application.text(), application.stages()
     attempt = trial.log_in()
     verdict.ends = ["rotated" if attempt.told == LOGGED_IN else "untouched"]
     verdict.hold(attempt.told in (LOGGED_IN, NOT_LOGGED_IN), f"Secrets Manager heard {attempt.told!r}")
-    verdict.hold(trial.struck == [fault], f"struck: {', '.join(map(str, trial.struck))}")
+    verdict.hold(trial.struck == list(faults), f"struck: {', '.join(map(str, trial.struck))}")
     verdict.hold((application.text(), application.stages()) == before, "something was changed")
     verdict.hold(application.server.logs_in(application.first), "AWSCURRENT does not log in")
     verdict.hold(not attempt.changed and not attempt.refused, "the server was changed, or refused a log-in")

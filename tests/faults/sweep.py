@@ -103,25 +103,18 @@ def swept(stage: Stage, case: Case, part: int = 0, parts: int = 1) -> Sweep:
             after = [edge for edge in after if case == CASES[0] or knows_the_engine(edge)]
             later += [(each[0], after)] if len(each) == 1 and after else []
     if case == CASES[0]:
-        add_log_ins(stage, case, sweep, part, parts)
-        add_rejections(stage, case, sweep, part, parts)
+        add_what_has_a_judge_of_its_own(stage, case, sweep, part, parts)
     pairs = list(paired(stage, case, later, PAIRS // parts, random.Random(f"{SEED} {case} {part}")))
     sweep.pairs = len(pairs)
     sweep.verdicts += pairs
     return sweep
 
 
-def add_log_ins(stage: Stage, case: Case, sweep: Sweep, part: int, parts: int) -> None:
-    """The edges of what Secrets Manager asks for with RotateImmediately=false: only to log in."""
+def edges_of_a_log_in(stage: Stage, case: Case) -> list[Edge]:
+    """Those of what Secrets Manager asks for with RotateImmediately=false: only to log in."""
     with stage.trial(case) as trial:
         trial.log_in()
-        edges = list(edges_of(trial))
-    sweep.edges += map(str, edges)
-    faults = [Fault(edge, kind) for edge in edges for kind in edge.kinds]
-    sweep.applicable += len(faults)
-    for fault in faults[part::parts]:
-        with stage.trial(case, fault) as trial:
-            sweep.verdicts.append(judged_log_in(trial, fault))
+        return list(edges_of(trial))
 
 
 def edges_of_a_rejection(stage: Stage, case: Case) -> list[Edge]:
@@ -131,15 +124,18 @@ def edges_of_a_rejection(stage: Stage, case: Case) -> list[Edge]:
         return [edge for edge in edges_of(trial) if edge.where not in (*STEPS, ROTATE, RECOVER)]
 
 
-def add_rejections(stage: Stage, case: Case, sweep: Sweep, part: int, parts: int) -> None:
-    """What `edges_of_a_rejection` has, each with every kind of fault."""
-    edges = edges_of_a_rejection(stage, case)
-    sweep.edges += map(str, edges)
-    faults = [Fault(edge, kind) for edge in edges for kind in edge.kinds]
-    sweep.applicable += len(faults)
-    for fault in faults[part::parts]:
-        with stage.trial(case, REJECTED_VALUE, fault) as trial:
-            sweep.verdicts.append(judged_rejection(trial, (REJECTED_VALUE, fault)))
+def add_what_has_a_judge_of_its_own(stage: Stage, case: Case, sweep: Sweep, part: int, parts: int) -> None:
+    """A mere log-in and the rollback of a rejected value: each edge with every kind of fault."""
+    for edges, base, judge in (
+        (edges_of_a_log_in(stage, case), (), judged_log_in),
+        (edges_of_a_rejection(stage, case), (REJECTED_VALUE,), judged_rejection),
+    ):
+        sweep.edges += map(str, edges)
+        faults = [(*base, Fault(edge, kind)) for edge in edges for kind in edge.kinds]
+        sweep.applicable += len(faults)
+        for each in faults[part::parts]:
+            with stage.trial(case, *each) as trial:
+                sweep.verdicts.append(judge(trial, each))
 
 
 def paired(

@@ -245,7 +245,7 @@ def test_a_password_in_the_answer_to_a_mere_log_in_is_found(stage: Stage) -> Non
     with stage.trial(CASE, NOT_LOGGED_IN) as trial:
         change(trial, "TestSecret", partial(leaking, trial))
 
-        broken = judged_log_in(trial, NOT_LOGGED_IN).broken
+        broken = judged_log_in(trial, (NOT_LOGGED_IN,)).broken
 
     assert broken == ["a secret value is to be seen"]
 
