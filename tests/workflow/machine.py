@@ -139,11 +139,8 @@ class Machine:
         self.secrets_manager = SecretsManager(
             invoke=self.rotate, silences=silences, region=REGION, account=ACCOUNT, roles=self.roles
         )
-        self.stepfunctions, self._sqs, self._sns = (
-            boto3.client("stepfunctions"),
-            boto3.client("sqs"),
-            boto3.client("sns"),
-        )
+        self.stepfunctions = boto3.client("stepfunctions")
+        self._sqs, self._sns = boto3.client("sqs"), boto3.client("sns")
         self._queue = self._sqs.create_queue(QueueName="mail")["QueueUrl"]
         self.topic = self._subscribe()
         self.arn = self._deploy(definition, self.topic)
