@@ -1,13 +1,7 @@
-"""The functions in processes of their own, each invocation a new one, with a fault at one of their calls.
+"""The functions in processes of their own, each invocation a new one, with a fault at one of their calls."""
 
-A server forks once per invocation, from a process that has imported everything and done nothing: so a function that is
-killed runs no `except` and no `finally`, and the next invocation starts cold. Run as a module with a socket's path.
-"""
-
-import importlib
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -19,10 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
-
-from rotation.tls import verified_context
-from tests.faults.calls import Watch, watched
 from tests.faults.edges import (
     AFTER,
     GONE,
@@ -38,11 +28,9 @@ from tests.faults.edges import (
     TIMEOUT,
     Fault,
 )
-from tests.workflow.machine import STATES, FunctionFailedError
+from tests.workflow.machine import FunctionFailedError
 
 ROOT = Path(__file__).parents[2]
-# What a fork brings along. The drivers too: importing them takes longer than a whole rotation.
-IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.step_handler"]
 # What the state machine sees of an invocation that is never made, or whose end nobody hears of.
 ERRORS = {
     NOT_INVOKED: "Lambda.ServiceException",
@@ -52,60 +40,6 @@ ERRORS = {
     AFTER: "Lambda.SdkClientException",
     REJECTED: "PasswordRejectedError",
 }
-
-
-def module_of(state: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
-
-
-# ---- In the server's process and its children
-
-
-def serve(path: str) -> None:
-    for name in (*IMPORTED, *map(module_of, STATES)):
-        importlib.import_module(name)
-    # Reading the service's description takes longer than most invocations; the session keeps it.
-    boto3.client("secretsmanager", region_name="eu-central-1")
-    # So does reading the authorities to trust.
-    verified_context()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(16)
-        while True:
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                with connection, connection.makefile("rw") as lines:
-                    _invoked(lines)
-                sys.stdout.flush()
-                os._exit(0)
-            connection.close()
-
-
-def _invoked(lines: Any) -> None:
-    told = json.loads(lines.readline())
-    os.environ.update(told["environment"])
-
-    def say(**words: Any) -> None:
-        lines.write(json.dumps(words) + "\n")
-        lines.flush()
-
-    def put_off(perform: Callable[[], Any]) -> None:
-        lines.readline()
-        with suppress(Exception):
-            perform()
-
-    say(process=os.getpid())
-    with watched(Watch(say, **told["fault"], go=lines.readline, put_off=put_off)):
-        handler = importlib.import_module(module_of(told["state"])).handler
-        try:
-            say(answer=handler(told["event"], None))
-        except Exception as error:
-            say(error=type(error).__name__, message=str(error))
-
-
-# ---- In the process of the machine
 
 
 @dataclass
@@ -218,7 +152,7 @@ def running(folder: Path) -> Iterator[Functions]:
     environment = {name: os.environ[name] for name in ("PATH", "PRIVATE_CA")}
     environment |= {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"}
     with log_file.open("wb") as log:
-        command = [sys.executable, "-m", "tests.faults.functions", str(path)]
+        command = [sys.executable, "-m", "tests.faults.function_process", str(path)]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
     try:
         while not path.exists():
@@ -230,7 +164,3 @@ def running(folder: Path) -> Iterator[Functions]:
         server.wait()
         with suppress(FileNotFoundError):
             path.unlink()
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])

@@ -85,8 +85,8 @@ def _joined(sweeps: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def _all(path: Path) -> int:
     began = time.monotonic()
-    # A rotation waits about as long as it works.
-    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+    # A rotation waits longer than it works.
+    with ThreadPoolExecutor(3 * (os.cpu_count() or 1)) as pool:
         parts = [
             [pool.submit(_in_process, number, part) for part in range(_parts(number))] for number in range(len(CASES))
         ]

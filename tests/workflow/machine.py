@@ -7,6 +7,7 @@ Every call is made with the role that the template gives its caller.
 
 import importlib
 import json
+import logging
 import os
 import re
 import time
@@ -18,9 +19,11 @@ from typing import Any
 from unittest.mock import patch
 
 import boto3
+from botocore.hooks import EventAliaser
 from cryptography.hazmat.primitives.asymmetric import rsa
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.core.serialize import AttributePicker, AttributePickerContext
 from moto.sns.models import Subscription
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
@@ -55,10 +58,22 @@ _parsed = cache(AmazonStateLanguageParser.parse)
 _path = cache(json_path.parse)  # type: ignore[attr-defined]  # moto imports it there
 
 
-def _clients() -> Callable[..., Any]:
-    """The interpreter would make a client for each function that it calls."""
-    made = cache(boto_client_for)
-    return lambda region, service, **_: made(region, service)
+# And a client for each function that it calls.
+_caller = cache(boto_client_for)
+# Each client would find out for itself what each of its events is called.
+_aliases: Any = EventAliaser
+_event_name = cache(_aliases(None)._alias_event_name)
+_pick = AttributePicker.__call__
+# It logs of each state that fails all that it is made of; what failed is in the history.
+logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+
+
+def _picked(picker: AttributePicker, context: AttributePickerContext) -> Any:
+    """An event of a history has few of the sixty details that there are; moto would look for each by five names."""
+    found = context.obj
+    if type(found) is dict and "previousEventId" in found and context.key not in found:
+        return None
+    return _pick(picker, context)
 
 
 @cache
@@ -67,6 +82,13 @@ def _session() -> boto3.Session:
     session = boto3.Session()
     session.events.register("before-send.secrets-manager", say_who_calls)
     return session
+
+
+@cache
+def _client(service: str) -> Any:
+    """One for all machines: moto answers for each region and account, whoever calls."""
+    make: Any = boto3.client
+    return make(service)
 
 
 @cache
@@ -139,8 +161,7 @@ class Machine:
         self.secrets_manager = SecretsManager(
             invoke=self.rotate, silences=silences, region=REGION, account=ACCOUNT, roles=self.roles
         )
-        self.stepfunctions = boto3.client("stepfunctions")
-        self._sqs, self._sns = boto3.client("sqs"), boto3.client("sns")
+        self.stepfunctions, self._sqs, self._sns = map(_client, ("stepfunctions", "sqs", "sns"))
         self._queue = self._sqs.create_queue(QueueName="mail")["QueueUrl"]
         self.topic = self._subscribe()
         self.arn = self._deploy(definition, self.topic)
@@ -245,7 +266,9 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
         patch.object(AmazonStateLanguageParser, "parse", _parsed),
         patch.object(json_path, "parse", _path),
-        patch.object(lambda_eval_utils, "boto_client_for", _clients()),
+        patch.object(lambda_eval_utils, "boto_client_for", lambda region, service, **_: _caller(region, service)),
+        patch.object(AttributePicker, "__call__", _picked),
+        patch.object(_aliases, "_alias_event_name", lambda _, name: _event_name(name)),
         patch.object(Subscription, "private_key", lambda _: _signing_key()),
         patch.object(retrier_decl, "time", _Hurry()),
         patch.object(waiting, "LABELS_EVERY", 0.05),

@@ -1,0 +1,81 @@
+"""The processes of the functions: `python -m tests.faults.function_process SOCKET`.
+
+A server forks once per invocation, from a process that has imported what functions import and done nothing: so a
+function that is killed runs no `except` and no `finally`, and the next invocation starts cold.
+"""
+
+import gc
+import importlib
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import boto3
+
+from rotation.model import STEPS
+from rotation.tls import verified_context
+from tests.faults.calls import Watch, watched
+
+# What a fork brings along. The drivers too: importing them takes longer than a whole rotation.
+IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.step_handler"]
+
+
+def module_of(state: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", state).lower()
+
+
+def serve(path: str) -> None:
+    for name in (*IMPORTED, *map(module_of, (*STEPS, "RollBack"))):
+        importlib.import_module(name)
+    # Reading the service's description takes longer than most invocations; the session keeps it.
+    boto3.client("secretsmanager", region_name="eu-central-1")
+    # So does reading the authorities to trust.
+    verified_context()
+    # A fork would copy each page that its garbage collector looks at.
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(16)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                with connection, connection.makefile("rw") as lines:
+                    _invoked(lines)
+                sys.stdout.flush()
+                os._exit(0)
+            connection.close()
+
+
+def _invoked(lines: Any) -> None:
+    told = json.loads(lines.readline())
+    os.environ.update(told["environment"])
+
+    def say(**words: Any) -> None:
+        lines.write(json.dumps(words) + "\n")
+        lines.flush()
+
+    def put_off(perform: Callable[[], Any]) -> None:
+        lines.readline()
+        with suppress(Exception):
+            perform()
+
+    say(process=os.getpid())
+    with watched(Watch(say, **told["fault"], go=lines.readline, put_off=put_off)):
+        handler = importlib.import_module(module_of(told["state"])).handler
+        try:
+            say(answer=handler(told["event"], None))
+        except Exception as error:
+            say(error=type(error).__name__, message=str(error))
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
