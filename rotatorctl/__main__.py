@@ -1,5 +1,18 @@
-"""`python -m rotatorctl` in a checkout."""
+"""Where `rotatorctl` begins, and `python -m rotatorctl` in a checkout."""
 
-from rotatorctl.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """The entry point of the installed package. Ends the process."""
+    try:
+        # Reading the modules takes a moment, in which Ctrl-C may come.
+        from rotatorctl.cli import cli  # noqa: PLC0415
+
+        cli(prog_name="rotatorctl")
+    except KeyboardInterrupt:
+        sys.exit("Aborted!")
+
+
+if __name__ == "__main__":
+    main()

@@ -124,8 +124,3 @@ def unstick(find: Find, secret: str, yes: bool) -> Result:
 
 for each in (rotate, status, history, doctor, unstick, onboard, offboard, local):
     cli.add_command(each)
-
-
-def main() -> None:
-    """The entry point of the installed package."""
-    cli(prog_name="rotatorctl")

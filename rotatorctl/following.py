@@ -148,16 +148,13 @@ def _require_ours(secret: Described, stack: Stack) -> None:
     raise CommandError(
         "NotUnderRotationError",
         f"{state}, so the stack {stack.name!r} does not rotate it",
-        f"to turn it on, with a log-in test first: {turn_on(secret, stack)}",
+        f"to turn it on, with a log-in test first: {turn_on(secret)}",
     )
 
 
-def turn_on(secret: Described, stack: Stack) -> str:
-    """The command that puts a secret under rotation and only tries the log-in."""
-    return (
-        f"aws secretsmanager rotate-secret --secret-id {secret.arn} --rotation-lambda-arn {stack.function_arn} "
-        "--rotation-rules AutomaticallyAfterDays=30 --no-rotate-immediately"
-    )
+def turn_on(secret: Described) -> str:
+    """The command that puts a secret under rotation once its log-in was tried, and rotates nothing."""
+    return f"rotatorctl onboard {secret.name}"
 
 
 def _used_up(secret: Described, last: Run) -> CommandError:

@@ -20,7 +20,7 @@ def _log_in(examined: Examined) -> Iterator[Finding]:
             WAITS,
             "network, TLS and log-in from the functions",
             "no execution has tried them in the last 90 days; the command tries the log-in and changes nothing",
-            turn_on(examined.secret, examined.stack),
+            _try_log_in(examined),
         )
     elif run.outcome in _PROVES:
         yield Finding(
@@ -32,6 +32,13 @@ def _log_in(examined: Examined) -> Iterator[Finding]:
         )
     else:
         yield _failed(examined, run, "LogInFailed", "the last attempt to log in failed")
+
+
+def _try_log_in(examined: Examined) -> str:
+    secret = examined.secret
+    if examined.is_ours and secret.rotation_enabled:
+        return f"aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately"
+    return turn_on(secret)
 
 
 def _last_rotation(examined: Examined) -> Iterator[Finding]:

@@ -91,22 +91,22 @@ def _labels(examined: Examined) -> Iterator[Finding]:
 
 
 def _rotation(examined: Examined) -> Iterator[Finding]:
-    secret, stack = examined.secret, examined.stack
+    secret = examined.secret
     if secret.function_arn and not examined.is_ours:
         yield Finding(
             PROBLEM,
             "AnotherFunction",
             f"its rotation function is {secret.function_arn}, not this stack's",
             "a secret has one function: this stack does not rotate it, and may not read it",
-            turn_on(secret, stack),
+            turn_on(secret),
         )
     elif not secret.function_arn:
         yield Finding(
             UNCHECKED,
             "NotUnderRotation",
             "it has no rotation function yet",
-            "the command turns rotation on and rotates nothing: the functions try the log-in, which doctor then shows",
-            turn_on(secret, stack),
+            "the command turns rotation on once the functions have logged in, and rotates nothing",
+            turn_on(secret),
         )
     elif not secret.rotation_enabled:
         yield Finding(
@@ -114,7 +114,7 @@ def _rotation(examined: Examined) -> Iterator[Finding]:
             "RotationTurnedOff",
             "its rotation is turned off",
             "nobody rotates it, and nothing tells when it is overdue",
-            turn_on(secret, stack),
+            turn_on(secret),
         )
 
 

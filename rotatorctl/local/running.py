@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -108,7 +108,10 @@ class Running:
             written: dict[str, Any] = json.loads(_file().read_text())
         except FileNotFoundError:
             return None
-        return cls(**{**written, "processes": tuple(Process(**each) for each in written["processes"])})
+        processes = tuple(Process(each["name"], each["pid"], each["born"]) for each in written["processes"])
+        # Another release may have written other fields; what it runs can be told and ended all the same.
+        known = {each.name: written[each.name] for each in fields(cls) if each.name in written}
+        return cls(**{**known, "processes": processes})
 
     @staticmethod
     def forget() -> None:

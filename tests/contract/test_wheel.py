@@ -34,6 +34,10 @@ def run(installed: Path, *arguments: str) -> str:
     return done.stdout
 
 
+# What the installed command runs.
+_ENTRY = [sys.executable, "-c", "from rotatorctl.__main__ import main; main()"]
+
+
 def imported(installed: Path, *modules: str) -> set[str]:
     """The packages that these modules bring with them, beside the standard library."""
     listing = f"import sys, {', '.join(modules)}; print(*{{name.partition('.')[0] for name in sys.modules}})"
@@ -43,7 +47,7 @@ def imported(installed: Path, *modules: str) -> set[str]:
 def test_it_runs_without_a_checkout(installed: Path) -> None:
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
 
-    assert "rotatorctl = rotatorctl.cli:main" in entry_points.read_text()
+    assert "rotatorctl = rotatorctl.__main__:main" in entry_points.read_text()
     assert "Usage: rotatorctl [OPTIONS] COMMAND" in run(installed, "-m", "rotatorctl", "--help")
 
 
@@ -82,8 +86,16 @@ def test_every_package_of_the_tool_is_in_it(installed: Path) -> None:
 
 def test_a_shell_completes_its_commands(installed: Path) -> None:
     words = {"_ROTATORCTL_COMPLETE": "bash_complete", "COMP_WORDS": "rotatorctl ", "COMP_CWORD": "1"}
-    main = [sys.executable, "-c", "from rotatorctl.cli import main; main()"]
     environment = {**os.environ, "PYTHONPATH": str(installed), **words}
-    done = subprocess.run(main, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(_ENTRY, env=environment, check=True, capture_output=True, text=True)
 
     assert {"plain,rotate", "plain,status", "plain,history", "plain,doctor"} <= set(done.stdout.split())
+
+
+def test_ctrl_c_while_the_modules_are_read_shows_no_traceback(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{installed}"}
+    done = subprocess.run(_ENTRY, cwd="/", env=environment, check=False, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Aborted!\n")

@@ -199,7 +199,7 @@ def test_a_secret_that_is_not_under_rotation_is_refused_with_the_command_that_tu
 
     assert ran.code == 1
     assert "NotUnderRotationError" in ran.err
-    assert f"aws secretsmanager rotate-secret --secret-id {secret.arn} --rotation-lambda-arn" in ran.err
+    assert f"rotatorctl onboard {name(secret)}" in ran.err
     assert secret.executions() == []
 
 

@@ -230,12 +230,12 @@ def test_a_stack_that_is_killed_leaves_nothing_that_runs_and_nothing_on_the_disk
     assert nothing_is_left(written)
 
 
-def write_down(home: Home, *processes: dict[str, Any]) -> Path:
+def write_down(home: Home, *processes: dict[str, Any], **more: Any) -> Path:
     folder = home.folder / "data"
     folder.mkdir()
     state = home.folder / "state" / "rotatorctl"
     state.mkdir(parents=True)
-    written = {"checkout": str(ROOT), "folder": str(folder), "processes": processes, "ready": True}
+    written = {"checkout": str(ROOT), "folder": str(folder), "processes": processes, "ready": True, **more}
     (state / "local.json").write_text(json.dumps(written))
     return folder
 
@@ -279,3 +279,13 @@ def test_where_nothing_is_up_down_is_fine_and_the_others_say_how_to_start(home: 
         1,
         ["NotUpError: no local stack is up", "Next: `rotatorctl local up` starts it"],
     )
+
+
+def test_what_another_release_has_started_is_ended_too(home: Home, sleeper: Process) -> None:
+    started = {"name": "stack", "pid": sleeper.pid, "born": sleeper.born, "of another release": 1}
+    write_down(home, started, redis_port=1)
+
+    ran = home.local("down")
+
+    assert (ran.code, ran.data["ended"]) == (0, ["stack"])
+    assert not sleeper.runs

@@ -17,7 +17,7 @@ from tests.unit.examined import ACCOUNT, ARN, FUNCTION, NOW, PASSWORD, REGION, W
 
 pytestmark = pytest.mark.usefixtures("credentials")
 
-TURN_ON = f"aws secretsmanager rotate-secret --secret-id {ARN} --rotation-lambda-arn {FUNCTION}"
+TURN_ON = "rotatorctl onboard app"
 
 
 def test_a_secret_in_good_order_has_no_finding() -> None:
@@ -82,7 +82,7 @@ def test_each_thing_that_is_wrong_with_a_secret_has_a_finding_and_its_command(
 def test_a_secret_that_the_stack_does_not_rotate_gets_the_command_that_turns_it_on(
     changes: dict[str, Any], code: str
 ) -> None:
-    assert world(**changes).of(secret.CHECKS)[code].command.startswith(TURN_ON)
+    assert world(**changes).of(secret.CHECKS)[code].command == TURN_ON
 
 
 def with_value(made: World, text: str) -> World:

@@ -91,6 +91,22 @@ def test_a_proof_of_a_log_in_is_told_with_its_day() -> None:
     assert f"{NOW - timedelta(days=3):%Y-%m-%d}" in found["LoggedIn"].what
 
 
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({}, f"aws secretsmanager rotate-secret --secret-id {ARN} --no-rotate-immediately"),
+        ({"RotationEnabled": False}, "rotatorctl onboard app"),
+        ({"RotationLambdaARN": "arn:another"}, "rotatorctl onboard app"),
+    ],
+)
+def test_a_log_in_that_nobody_has_tried_gets_a_command_that_keeps_its_schedule(
+    changes: dict[str, Any], command: str
+) -> None:
+    found = knowing(world(**changes), runs=[]).of(evidence.CHECKS[2:])
+
+    assert found["NotCheckedYet"].command == command
+
+
 def test_an_error_whose_cause_is_not_known_keeps_the_name_of_the_check() -> None:
     run = ended("States.Runtime", "no")
     test = Run(Execution("arn:execution", "name", "FAILED", {}, "X", "no"), Name(LOG_IN_TEST, "two", 1), NOW, NOW)
