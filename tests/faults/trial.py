@@ -31,7 +31,7 @@ TOLD = ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CON
 TOLD += ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "PRIVATE_CA"]
 NOT_STARTED = "not started"
 # Seconds between two looks of `rotate` that waits: of all that a trial does, looking would take the longest.
-LOOK = 0.2
+LOOK = 0.4
 
 
 @dataclass(frozen=True)

@@ -207,12 +207,12 @@ class Machine:
 
     def await_end(self, arn: str) -> None:
         while self.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING":
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def settle(self) -> None:
         """Wait until no execution runs: Secrets Manager is done as soon as the label moved, the machine a bit later."""
         while any(execution["status"] == "RUNNING" for execution in self._listed()):
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def executions(self) -> list[dict[str, Any]]:
         """All executions, oldest first, as DescribeExecution shows them."""
