@@ -2,6 +2,7 @@
 
 import pytest
 
+from rotation import waiting
 from tests.bench.calls import listed, rows, states, table
 from tests.bench.recording import MACHINE, recorded
 from tests.workflow.applications import Application, cases
@@ -23,3 +24,7 @@ def test_a_rotation_makes_the_listed_calls_and_enters_the_listed_states(applicat
 def test_each_call_and_each_state_is_justified() -> None:
     assert all(len(row.why.split()) >= 3 for row in rows())
     assert all(len(why.split()) >= 3 for _, why in table("States of one rotation"))
+
+
+def test_beside_these_a_rotate_that_waits_looks_at_the_labels_once_a_second_at_most() -> None:
+    assert waiting.LABELS_EVERY >= 1

@@ -320,7 +320,7 @@ def test_doctor_before_the_first_rotation_says_what_it_cannot_know_yet(secret: D
     assert "NotUnderRotation" in found["not checked yet"]
     waiting = {each["check"]: each for each in ran.data["findings"] if each["code"] == "NotCheckedYet"}
     assert waiting.keys() == {"schedule", "last rotation", "log-in"}
-    assert waiting["log-in"]["command"].startswith(f"aws secretsmanager rotate-secret --secret-id {secret.arn}")
+    assert waiting["log-in"]["command"].startswith("rotatorctl onboard ")
     assert secret.old not in ran.out
 
 
