@@ -15,6 +15,9 @@ from rotatorctl.result import CommandError, Json, Problem, Result
 
 NOT_STARTED, REFUSED = "not started", "refused"
 
+# Of those that Step Functions itself gives: the definition could not be carried out.
+_RUNTIME = "States.Runtime"
+
 _HOW = {JOINED: ", joined", RETRIED: ", a retry"}
 _TRUE_NOW = {
     UNTOUCHED: "nothing changed, and AWSCURRENT logs in",
@@ -82,7 +85,7 @@ class Campaign:
             begun = self.following.begin(secret_id)
             if self.pace.no_wait:
                 return _only_begun(begun)
-            return _ended(self.following.stack, begun, self.following.follow(begun))
+            return _ended(self.following, begun, self.following.follow(begun))
         except CommandError as error:
             problem = error.problem
         except AWS_ERRORS as error:
@@ -103,8 +106,7 @@ def rotated(following: Following, secrets: Sequence[str], pace: Pace) -> Result:
     ended, left = campaign.ended, list(campaign.queue)
     problems = [each.problem for each in ended if each.problem]
     if left:
-        why = "you stopped it" if following.stop.is_set() else f"{len(problems)} of {len(ended)} failed"
-        problems.append(Problem("NotAllRotatedError", f"{why}, so {len(left)} were not begun: {', '.join(left)}", ""))
+        problems.append(_not_begun(left, following.stop.is_set(), f"{len(problems)} of {len(ended)} failed"))
     counts = Counter(each.data["outcome"] for each in ended) + Counter({"not begun": len(left)})
     return Result(
         "rotate",
@@ -139,11 +141,13 @@ def _only_begun(begun: Begun) -> Ended:
     return Ended(name, data, f"{name}: {begun.how}, version {begun.version}; `rotatorctl rotate {name}` joins it")
 
 
-def _ended(stack: Stack, begun: Begun, run: Run | None) -> Ended:
+def _ended(following: Following, begun: Begun, run: Run | None) -> Ended:
     name = begun.secret.name
+    if run is None and following.stop.is_set():
+        return Ended(name, _data(begun) | {"outcome": RUNNING}, problem=_not_seen(begun))
     if run is None:
         return Ended(name, _data(begun) | {"outcome": NOT_STARTED}, problem=_not_started(begun))
-    url = stack.execution_url(run.execution.arn)
+    url = following.stack.execution_url(run.execution.arn)
     working = run.report.get("Working", "AWSCURRENT" if run.outcome == ROTATED else "unknown")
     data = _data(begun) | run.json | {"workingCredential": working, "executionUrl": url}
     if run.outcome == ROTATED:
@@ -173,10 +177,32 @@ def _failed(begun: Begun, run: Run, url: str) -> Problem:
     true = _TRUE_NOW.get(run.outcome, "and no rollback has reported yet, so whether AWSCURRENT logs in is not known")
     untold = "; the message about it could not be published" if not run.execution.delivered else ""
     section = {UNTOUCHED: "untouched", ROLLED_BACK: "rolled-back"}.get(run.outcome, "outcomes")
+    # Whoever stops an execution may give it any error; its status is a name that does not change.
+    told = run.execution.reported or run.execution.error == _RUNTIME
     return Problem(
-        run.execution.error or run.execution.status,
+        run.execution.error if told else run.execution.status,
         f"{run.outcome}: {true}{untold}. It failed in {step or 'an unknown step'}: {error}: {reason}",
         f"docs/failures.md#{section} has the commands for this outcome; {url}",
+        name,
+    )
+
+
+def _not_begun(left: Sequence[str], stopped: bool, failures: str) -> Problem:
+    why, first = ("you stopped it", "to") if stopped else (failures, "mend that, and to")
+    return Problem(
+        "NotAllRotatedError",
+        f"{why}, so {len(left)} were not begun: {', '.join(left)}",
+        f"{first} rotate them: rotatorctl rotate {' '.join(left)}",
+    )
+
+
+def _not_seen(begun: Begun) -> Problem:
+    name = begun.secret.name
+    return Problem(
+        "StillRunningError",
+        "you stopped watching before its execution was seen; Secrets Manager has taken the request and goes on, and if "
+        "the rotation fails it is taken back by itself, and people are told",
+        f"`rotatorctl rotate {name}` joins it again",
         name,
     )
 

@@ -1,0 +1,84 @@
+"""What `rotatorctl rotate` says of a rotation that it does not see end well; deployed, test_cli.py."""
+
+import threading
+
+import pytest
+
+from rotation.executions import Execution
+from rotatorctl.commands.rotate import Pace, rotated
+from rotatorctl.deployed import Described
+from rotatorctl.executions import ROTATION, Executions, Name, Run
+from rotatorctl.following import STARTED, Begun, Following
+from rotatorctl.result import Problem, Result
+from tests.unit.examined import GOOD, NOW, world
+
+pytestmark = pytest.mark.usefixtures("credentials")
+
+BEGUN = Begun(Described(GOOD), "two", 1, STARTED)
+
+
+def followed(monkeypatch: pytest.MonkeyPatch, run: Run | None, *secrets: str, stop: bool = False) -> Result:
+    """`rotate` of these secrets, of which the first begins an execution that ends so, or none that is seen."""
+    following = Following(world().examined.stack, lambda *_: None, threading.Event(), 0)
+
+    def begin(_: Following, secret: str) -> Begun:
+        if stop:
+            following.stop.set()
+        return BEGUN
+
+    monkeypatch.setattr(Following, "begin", begin)
+    monkeypatch.setattr(Following, "_begun_execution", lambda *_: run)
+    monkeypatch.setattr(Executions, "find", lambda *_: run)
+    monkeypatch.setattr(Executions, "entered", lambda *_: [])
+    monkeypatch.setattr(Executions, "rollback_of", lambda *_: None)
+    return rotated(following, secrets or ("app",), Pace(stop_after=1))
+
+
+def ended(status: str, error: str) -> Run:
+    return Run(Execution("arn", "name", status, {}, error, "by hand"), Name(ROTATION, "two", 1), NOW, NOW)
+
+
+def only_problem(result: Result) -> Problem:
+    [problem] = result.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("stop", "outcome", "code"), [(True, "running", "StillRunningError"), (False, "not started", "NotStartedError")]
+)
+def test_an_execution_that_was_not_seen_before_ctrl_c_is_not_said_to_have_not_begun(
+    stop: bool, outcome: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = followed(monkeypatch, None, stop=stop)
+
+    assert (result.data["secrets"][0]["outcome"], only_problem(result).code) == (outcome, code)
+    assert ("`rotatorctl rotate app` joins it again" in only_problem(result).next_step) == stop
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        ("ABORTED", "", "ABORTED"),
+        ("ABORTED", "MaintenanceTonight", "ABORTED"),
+        ("ABORTED", "RotationFailedError", "ABORTED"),
+        ("TIMED_OUT", "States.Timeout", "TIMED_OUT"),
+        ("FAILED", "States.Runtime", "States.Runtime"),
+    ],
+)
+def test_the_code_of_an_end_is_no_text_that_somebody_gave_it_and_the_message_has_that(
+    status: str, error: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = only_problem(followed(monkeypatch, ended(status, error)))
+
+    assert problem.code == code
+    assert f"{error or status}: by hand" in problem.message
+
+
+@pytest.mark.parametrize(("stop", "next_step"), [(False, "mend that, and to rotate"), (True, "to rotate")])
+def test_those_that_were_not_begun_come_with_the_command_that_rotates_them(
+    stop: bool, next_step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = followed(monkeypatch, ended("ABORTED", ""), "app", "two", "three", stop=stop)
+
+    assert result.problems[-1].code == "NotAllRotatedError"
+    assert result.problems[-1].next_step == f"{next_step} them: rotatorctl rotate two three"
