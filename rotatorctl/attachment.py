@@ -1,7 +1,7 @@
-"""A secret's rotation turned on, so that the functions prove its log-in; or everything as it was before."""
+"""A secret's rotation turned on, so that the functions prove its log-in; or taken back, as far as AWS lets it."""
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -12,7 +12,8 @@ from rotatorctl.aws import AWS_ERRORS, explained
 from rotatorctl.deployed import Described, Stack, tag_list
 from rotatorctl.executions import Executions, Run
 from rotatorctl.following import Following
-from rotatorctl.schedule import rules_of
+from rotatorctl.result import CommandError
+from rotatorctl.schedule import rules_of, words
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import RotationRulesTypeTypeDef
@@ -50,6 +51,8 @@ class Attachment:
     token: str = field(default_factory=lambda: str(uuid.uuid4()))
     _tagged: bool = False
     _attached: bool = False
+    _refused: bool = False
+    _given_back: bool = False
 
     def attach(self) -> None:
         """Set the tags and turn rotation on. Nothing is rotated: Secrets Manager lets the functions log in."""
@@ -68,7 +71,7 @@ class Attachment:
                 RotateImmediately=False,
             )
         except ClientError:
-            self._attached = False
+            self._attached, self._refused = False, True
             raise
 
     def tested(self) -> Run | None:
@@ -90,12 +93,45 @@ class Attachment:
     def put_back(self) -> list[str]:
         """Undo what `attach` has done; returns what could not be undone, in sentences."""
         left = list[str]()
-        for undo in (self._cancel, self._take_label_off, self._restore, self._put_tags_back):
+        for undo in (self._look, self._cancel, self._take_label_off, self._restore, self._put_tags_back):
             try:
                 undo()
+            except CommandError as error:
+                left.append(error.problem.message)
             except AWS_ERRORS as error:
                 left.append(explained(error).message)
         return left
+
+    def left(self) -> list[str]:
+        """What is not as before although all was put back that can be, in sentences.
+
+        CancelRotateSecret keeps function and rules, and RotateSecret alone sets others, which turns rotation on and
+        lets that function try a log-in: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+        So a function whose rotation was off is not given back, but remembered.
+        """
+        if not self._stays:
+            return []
+        secret, left = self.change.secret, list[str]()
+        if secret.function_arn != self.following.stack.function_arn:
+            left.append(
+                "the secret names this stack's function, so the stack may read it; Secrets Manager forgets a function "
+                "only for another one"
+            )
+        if FORMER_FUNCTION in self.change.tags:
+            left.append(
+                f"its tag {FORMER_FUNCTION}, for the function that it named before: `rotatorctl offboard {secret.name} "
+                "--restore` turns rotation by that one on"
+            )
+        if rules_of(secret.answer) != self.change.rules:
+            left.append(f"its schedule, {words(self.change.rules)}, for when its rotation is turned on again")
+        return left
+
+    def _look(self) -> None:
+        """Whether what was refused had been done: the SDK repeats a request, and the answer is that to the last."""
+        if self._refused:
+            now = Described.read(self.following.stack.aws, self.change.secret.arn)
+            done = not replace(self.change, secret=now).turns_on(self.following.stack)
+            self._attached = done or self.token in now.stages
 
     def _cancel(self) -> None:
         if self._undoes_rotation:
@@ -118,9 +154,12 @@ class Attachment:
         secret = self.change.secret
         if self._undoes_rotation and secret.rotation_enabled and secret.function_arn:
             turn_on_again(self.following.stack, secret.arn, secret.function_arn, rules_of(secret.answer))
+            self._given_back = True
 
     def _put_tags_back(self) -> None:
-        client, secret, tags = self.following.stack.aws.secrets, self.change.secret, self.change.new_tags
+        client, secret = self.following.stack.aws.secrets, self.change.secret
+        kept = (FORMER_FUNCTION,) if self._stays else ()
+        tags = [key for key in self.change.new_tags if key not in kept]
         if not self._tagged:
             return
         if added := [key for key in tags if key not in secret.tags]:
@@ -135,6 +174,11 @@ class Attachment:
     @property
     def _undoes_rotation(self) -> bool:
         return self._attached and self.change.turns_on(self.following.stack)
+
+    @property
+    def _stays(self) -> bool:
+        """Whether function and rules are those of this attempt even after it was undone."""
+        return self._undoes_rotation and not self._given_back
 
     def _carries_label(self) -> bool:
         described = Described.read(self.following.stack.aws, self.change.secret.arn)

@@ -72,8 +72,9 @@ def onboard(find: Find, secret: str | None, source: Mapping[str, Any], yes: bool
     """Put a secret under rotation, once the functions have logged in with it.
 
     SECRET is a name or an ARN; --from FILE may have it. The stack and the secret are checked, the plan is shown and
-    asked for. Nothing is rotated without --rotate-now. If the log-in fails, or on Ctrl-C, all is put back. The value of
-    a secret that exists is never overwritten; one that does not is created, if its database is named.
+    asked for. Nothing is rotated without --rotate-now. If the log-in fails, or on Ctrl-C, all is put back, but that a
+    secret that no function rotated goes on naming the stack's, turned off. The value of a secret that exists is never
+    overwritten; one that does not is created, if its database is named.
     """
     given = {**source, **{key: value for key, value in options.items() if value}}
     name = _name(secret, given.get("name"))
@@ -86,7 +87,7 @@ def onboard(find: Find, secret: str | None, source: Mapping[str, Any], yes: bool
         click.echo(plan.text, err=True)
         if not yes:
             click.confirm("Go on?", abort=True, err=True)
-    doing = "onboarding; Ctrl-C puts back what was changed"
+    doing = "onboarding; Ctrl-C puts back what was changed, as far as AWS lets it"
     with stopped_by_ctrl_c() as stop, watched(Console(stderr=True), doing) as progress:
         return onboard_secret(plan, Following(stack, progress, stop, wanted.patience))
 

@@ -18,9 +18,10 @@ INSTANCE, CLUSTER = "instance", "cluster"
 # Seconds between two looks, until what did not change is said again, and until a database that is being made is given
 # up: most take ten minutes or twenty.
 _LOOK_EVERY, _SAY_AGAIN, _PATIENCE = 5.0, 60.0, 3_600.0
-_AVAILABLE = "available"
-# What no waiting ends, as it begins:
+# "The DB instance is fully operational" while its storage is optimized, which may take longer than a day:
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html#Overview.DBInstance.Status
+_USABLE = ("available", "storage-optimization")
+# What no waiting ends, as it begins; the same page.
 _ENDS = ("fail", "stop", "delet", "incompatible", "inaccessible", "insufficient", "restore-error", "storage-full")
 # By RDS's names; DocumentDB speaks MongoDB's protocol.
 _ENGINES = {
@@ -76,12 +77,13 @@ def _cluster(aws: Aws, identifier: str) -> _Seen:
         [found] = aws.databases.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"]
     except aws.databases.exceptions.DBClusterNotFoundFault:
         raise _missing(aws, CLUSTER, identifier) from None
+    engine = _engine(found["Engine"])
     statuses = {f"cluster {found['DBClusterIdentifier']}": found["Status"]}
     writers = [each["DBInstanceIdentifier"] for each in found["DBClusterMembers"] if each["IsClusterWriter"]]
     statuses |= _writer(aws, writers[0]) if writers else {"writer instance": "not made yet"}
-    if not _all_available(statuses) or "Endpoint" not in found:
+    if not _all_usable(statuses) or "Endpoint" not in found:
         return _Seen(statuses)
-    return _Seen(statuses, Database(_engine(found["Engine"]), found["Endpoint"], found["Port"]))
+    return _Seen(statuses, Database(engine, found["Endpoint"], found["Port"]))
 
 
 def _writer(aws: Aws, identifier: str) -> dict[str, str]:
@@ -97,18 +99,19 @@ def _instance(aws: Aws, identifier: str) -> _Seen:
         raise _missing(aws, INSTANCE, identifier) from None
     if cluster := found.get("DBClusterIdentifier"):
         return _cluster(aws, cluster)
+    engine = _engine(found["Engine"])
     statuses = {f"instance {found['DBInstanceIdentifier']}": found["DBInstanceStatus"]}
-    if not _all_available(statuses) or "Endpoint" not in found:
+    if not _all_usable(statuses) or "Endpoint" not in found:
         return _Seen(statuses)
     endpoint: Mapping[str, Any] = found["Endpoint"]
-    return _Seen(statuses, Database(_engine(found["Engine"]), endpoint["Address"], endpoint["Port"]))
+    return _Seen(statuses, Database(engine, endpoint["Address"], endpoint["Port"]))
 
 
 _LOOKS: Mapping[str, Callable[[Aws, str], _Seen]] = {CLUSTER: _cluster, INSTANCE: _instance}
 
 
-def _all_available(statuses: Mapping[str, str]) -> bool:
-    return all(status == _AVAILABLE for status in statuses.values())
+def _all_usable(statuses: Mapping[str, str]) -> bool:
+    return all(status in _USABLE for status in statuses.values())
 
 
 def _engine(name: str) -> str:

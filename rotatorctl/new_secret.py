@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from rotation.model import AWSCURRENT, Json
 from rotation.redaction import conceal
 from rotation.secret import Secret
 from rotation.secret_fields import json_object, text
-from rotatorctl.aws import AWS_ERRORS, Aws, explained
+from rotatorctl.aws import AWS_ERRORS, Aws, AwsError, explained
 from rotatorctl.databases import looked_up
 from rotatorctl.deployed import Described, tag_list
 from rotatorctl.following import Progress
@@ -20,7 +21,9 @@ from rotatorctl.result import CommandError
 # Lets a person type the password of the user of that name.
 type Ask = Callable[[str], str]
 
-TYPED, GENERATED = "typed", "generated"
+# No names of secrets, which have no such signs:
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+TYPED, GENERATED = "(typed)", "(generated)"
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,34 @@ def made(aws: Aws, name: str, fields: Json, asked: Asked, tags: Mapping[str, str
 
 
 def create(aws: Aws, name: str, new: NewSecret, tags: Mapping[str, str]) -> Described:
-    """Make the secret, with its tags. It is not read: what has just been made may not be seen yet."""
-    listed = tag_list(tags)
-    answer = aws.secrets.create_secret(Name=name, SecretString=new.text, Tags=listed)
-    stages = {answer["VersionId"]: [AWSCURRENT]}
-    return Described({"ARN": answer["ARN"], "Name": name, "Tags": listed, "VersionIdsToStages": stages})
+    """Make the secret, with its tags. It is not read: what has just been made may not be seen yet.
+
+    Raises the error of AWS, or CommandError where it is not known whether the secret is there.
+    """
+    version, listed = str(uuid.uuid4()), tag_list(tags)
+    try:
+        answer = aws.secrets.create_secret(Name=name, ClientRequestToken=version, SecretString=new.text, Tags=listed)
+        arn = answer["ARN"]
+    except AWS_ERRORS as error:
+        arn = _made_all_the_same(aws, name, version, error)
+    return Described({"ARN": arn, "Name": name, "Tags": listed, "VersionIdsToStages": {version: [AWSCURRENT]}})
+
+
+def _made_all_the_same(aws: Aws, name: str, version: str, error: AwsError) -> str:
+    """The ARN of the secret, if its version tells that only the answer was lost."""
+    try:
+        found = Described.find(aws, name)
+    except AWS_ERRORS:
+        why = explained(error)
+        raise CommandError(
+            why.code,
+            f"{why.message}; whether the secret {name} was made could not be read, and it is not attached",
+            f"{why.next_step}; look whether it is there before you repeat it: aws secretsmanager describe-secret "
+            f"--secret-id {name}",
+        ) from None
+    if found is None or version not in found.stages:
+        raise error
+    return found.arn
 
 
 def discard(aws: Aws, arn: str) -> list[str]:
@@ -119,11 +145,7 @@ def _password(aws: Aws, asked: Asked, secret: Secret) -> str:
 def _taken_from(aws: Aws, name: str) -> str:
     source = Described.read(aws, name)
     if source.rotation_enabled:
-        raise CommandError(
-            "TwoSecretsError",
-            f"{name} is under rotation itself: of two secrets for one user a rotation of either breaks the other",
-            f"onboard that one, or turn its rotation off before: rotatorctl offboard {name}",
-        )
+        raise _two_secrets(source)
     try:
         fields = json_object(aws.secrets.get_secret_value(SecretId=source.arn).get("SecretString", ""))
         return text(fields, "password")
@@ -131,6 +153,20 @@ def _taken_from(aws: Aws, name: str) -> str:
         raise CommandError(
             "InvalidSecretError", f"the password is not to be had from {name}: {error}", "name a secret that has one"
         ) from None
+
+
+def _two_secrets(source: Described) -> CommandError:
+    """Whoever rotates it, its rotation is turned off by the same call, but for a service that owns the secret."""
+    service = source.answer.get("OwningService")
+    by = f"the service {service!r}" if service else source.function_arn or "another function"
+    cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {source.arn}"
+    return CommandError(
+        "TwoSecretsError",
+        f"{by} rotates {source.name}: of two secrets for one user a rotation of either breaks the other",
+        "take another user, or have that service manage the password no more"
+        if service
+        else f"onboard that one, or turn its rotation off before: {cancel}",
+    )
 
 
 def _parsed(value: str, tags: Mapping[str, str]) -> Secret:

@@ -77,6 +77,13 @@ class Plan:
         lines += [f"  {each.level}: {each.what}" for each in noted]
         return "\n".join(lines + [f"{number}. {step}" for number, step in enumerate(self._steps(), 1)])
 
+    @property
+    def _but(self) -> str:
+        """What is not, because AWS takes a function off no secret (Attachment.left)."""
+        if self.new or self.secret.rotation_enabled or self.secret.function_arn == self.stack.function_arn:
+            return ""
+        return ", but for the function, which the secret goes on naming with its rotation turned off"
+
     def _steps(self) -> list[str]:
         steps = [self.new.words] if self.new else []
         if tags := self.change.new_tags:
@@ -86,7 +93,7 @@ class Plan:
         taken = f", and is taken over from {self.former}, which rotates it no more" if self.former else ""
         steps.append(f"Rotation is turned on{taken}; nothing is rotated. Schedule: {words(self.change.rules)}.")
         steps[-1] += "".join(f"\n   {line}" for line in windows(self.change))
-        steps.append("The functions log in with AWSCURRENT. If they cannot, all this is put back.")
+        steps.append(f"The functions log in with AWSCURRENT. If they cannot, all this is put back{self._but}.")
         return steps + (["It is rotated at once."] if self.wanted.rotate_now else [])
 
 
@@ -106,7 +113,8 @@ def prepared(stack: Stack, name: str, asked: Asked, wanted: Wanted, progress: Pr
     change, found = _change(stack, secret, wanted), _found(of_stack.CHECKS, Examined(stack, secret))
     if any(each.level == PROBLEM and each.check != _TOLD for each in found):
         return Plan(stack, wanted, change, tuple(found))
-    fields = server_fields(aws, asked, progress) if asked.says_anything else {}
+    # Of one that is scheduled for deletion nothing can be read; the checks below say how it is restored.
+    fields = server_fields(aws, asked, progress) if asked.says_anything and not secret.deleted else {}
     if there is None:
         new = made(aws, name, fields, asked, change.tags)
         after = Examined(stack, _with_tags(secret, change.tags), new.text)

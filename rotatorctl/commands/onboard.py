@@ -95,8 +95,10 @@ def _put_back(plan: Plan, attachment: Attachment, failed: Failed) -> Result:
                 name,
             )
         )
-    shown = () if left else (f"{name}: {_as_before(plan)}",)
-    return Result("onboard", _data(plan, PUT_BACK, failed.run), shown, tuple(problems))
+    stays = [] if plan.new else attachment.left()
+    shown = () if left else (f"{name}: {_as_before(plan, stays)}",)
+    data = _data(plan, PUT_BACK, failed.run) | {"left": stays}
+    return Result("onboard", data, (*shown, *(f"left: {each}" for each in stays)), tuple(problems))
 
 
 def _undo(plan: Plan, attachment: Attachment) -> list[str]:
@@ -104,24 +106,34 @@ def _undo(plan: Plan, attachment: Attachment) -> list[str]:
     return attachment.put_back() + (discard(plan.stack.aws, plan.secret.arn) if plan.new else [])
 
 
-def _as_before(plan: Plan) -> str:
+def _as_before(plan: Plan, stays: list[str]) -> str:
     secret = plan.secret
     if plan.new:
         return "it is not attached, and the secret that had been made is deleted again"
     if secret.rotation_enabled and secret.function_arn:
         return f"put back: {secret.function_arn} rotates it, {words(rules_of(secret.answer))}"
-    if plan.former:
-        return f"its rotation is turned off, as before; it names this stack's function, and named {plan.former}"
-    return "put back: its rotation is turned off, as before"
+    back = "put back, as far as AWS lets it" if stays else "put back"
+    return f"{back}: its rotation is turned off, as before"
 
 
 def _done(plan: Plan, run: Run) -> Result:
-    now = Described.read(plan.stack.aws, plan.secret.arn)
-    due = now.answer.get("NextRotationDate")
-    dated = f"it is due by {moment(due)}" if due else "Secrets Manager tells no date yet"
-    shown = f"{now.name}: attached, and AWSCURRENT logged in from the functions; {words(plan.change.rules)}, {dated}"
+    now, name, schedule = _now(plan), plan.secret.name, words(plan.change.rules)
+    due = now.answer.get("NextRotationDate") if isinstance(now, Described) else None
+    unknown = "Secrets Manager tells no date yet" if isinstance(now, Described) else f"no date: {now.message}"
+    dated = f"it is due by {moment(due)}" if due else unknown
+    shown = f"{name}: attached, and AWSCURRENT logged in from the functions; {schedule}, {dated}"
     data = _data(plan, ATTACHED, run) | {"nextRotation": due}
     return Result("onboard", data, (shown,))
+
+
+def _now(plan: Plan) -> Described | Problem:
+    """The secret, or why it could not be read, which changes nothing of what was done."""
+    try:
+        return Described.read(plan.stack.aws, plan.secret.arn)
+    except CommandError as error:
+        return error.problem
+    except AWS_ERRORS as error:
+        return explained(error)
 
 
 def _only_created(plan: Plan) -> Result:
@@ -138,7 +150,10 @@ def _with_rotation(plan: Plan, result: Result, following: Following) -> Result:
     """The first rotation, if it is asked for: `rotate` follows it and says how it ended."""
     if not plan.wanted.rotate_now:
         return result
-    if Described.read(plan.stack.aws, plan.secret.arn).pending:
+    now = _now(plan)
+    if isinstance(now, Problem):
+        return replace(result, problems=(_not_rotated(plan.secret, now),))
+    if now.pending:
         return replace(result, problems=(_not_settled(plan.secret),))
     first = rotated(following, [plan.secret.name], Pace())
     data = result.data | {"rotation": next(iter(first.data["secrets"]), None)}
@@ -160,6 +175,7 @@ def _data(plan: Plan, outcome: str, run: Run | None = None) -> Json:
         "testExecutionArn": run.execution.arn if run else "",
         "testExecutionUrl": plan.stack.execution_url(run.execution.arn) if run else "",
         "rotation": None,
+        "left": [],
     }
 
 
@@ -189,6 +205,15 @@ def _not_settled(secret: Described) -> Problem:
         "StillRunningError",
         "it is attached and not rotated yet: Secrets Manager has not taken AWSPENDING off what it tested",
         f"in a minute: rotatorctl rotate {secret.name}",
+        secret.name,
+    )
+
+
+def _not_rotated(secret: Described, why: Problem) -> Problem:
+    return Problem(
+        why.code,
+        f"it is attached and not rotated yet: {why.message}",
+        f"{why.next_step}; then: rotatorctl rotate {secret.name}",
         secret.name,
     )
 

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.stub import Stubber
 
-from rotatorctl.attachment import Attachment, Change
+from rotatorctl.attachment import FORMER_FUNCTION, Attachment, Change
 from rotatorctl.aws import AWS_ERRORS
 from rotatorctl.deployed import Described
 from rotatorctl.following import Following
@@ -17,18 +17,20 @@ from tests.unit.examined import ARN, FUNCTION, GOOD, world
 pytestmark = pytest.mark.usefixtures("credentials")
 
 RULES: Any = {"ScheduleExpression": "rate(30 days)"}
-NEW = {"RotationEnabled": None, "RotationLambdaARN": None, "RotationRules": None}
+TEAM = {"team": "orders"}
+NEW: dict[str, Any] = {"RotationEnabled": None, "RotationLambdaARN": None, "RotationRules": None}
 FORMER = FUNCTION.replace("secret-rotation-rotate", "former")
+OURS: dict[str, Any] = {"RotationEnabled": True, "RotationLambdaARN": FUNCTION, "RotationRules": RULES}
 
 
 class Trial:
     """An attachment to a Secrets Manager that gives these answers, in this order."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, tags: dict[str, str] = TEAM, **changes: Any) -> None:
         stack = world().examined.stack
         self.secret = Described({key: each for key, each in (GOOD | changes).items() if each is not None})
         self.attachment = Attachment(
-            Following(stack, lambda *_: None, threading.Event(), 0), Change(self.secret, {"team": "orders"}, RULES)
+            Following(stack, lambda *_: None, threading.Event(), 0), Change(self.secret, tags, RULES)
         )
         self.client = stack.aws.secrets
         self.answers = Stubber(self.client)
@@ -36,10 +38,10 @@ class Trial:
     def answer(self, operation: str, answer: dict[str, Any] | None = None, **request: Any) -> None:
         self.answers.add_response(operation, answer or {}, {"SecretId": ARN, **request})
 
-    def carrying(self, *labels: str) -> None:
+    def carrying(self, *labels: str, **shown: Any) -> None:
         """DescribeSecret shows these labels on the version of the log-in test."""
         stages = {self.attachment.token: list(labels)}
-        self.answer("describe_secret", {"ARN": ARN} | ({"VersionIdsToStages": stages} if labels else {}))
+        self.answer("describe_secret", {"ARN": ARN, **shown} | ({"VersionIdsToStages": stages} if labels else {}))
 
     def attach(self) -> None:
         self.answers.activate()
@@ -74,11 +76,64 @@ def test_a_refused_request_has_turned_nothing_on_so_only_the_tags_are_put_back(t
     trials.append(trial)
     trial.answer("tag_resource", **TAGGED)
     trial.answers.add_client_error("rotate_secret", "AccessDeniedException")
+    trial.carrying()
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach_and_fail()
+
+    assert (trial.attachment.put_back(), trial.attachment.left()) == ([], [])
+
+
+@pytest.mark.parametrize("shown", [OURS, {}])
+def test_a_refused_repeat_of_a_request_that_was_carried_out_is_undone(
+    shown: dict[str, Any], trials: list[Trial]
+) -> None:
+    trial = Trial(**NEW)
+    trials.append(trial)
+    trial.answer("tag_resource", **TAGGED)
+    trial.answers.add_client_error("rotate_secret", "InternalServiceError", http_status_code=500)
+    trial.carrying(*([] if shown else ["AWSPENDING"]), **shown)
+    trial.answer("cancel_rotate_secret")
+    trial.carrying()
     trial.answer("untag_resource", TagKeys=["team"])
 
     trial.attach_and_fail()
 
     assert trial.attachment.put_back() == []
+    assert "names this stack's function" in trial.attachment.left()[0]
+
+
+def test_if_it_cannot_be_read_whether_a_refused_request_was_carried_out_that_is_said(trials: list[Trial]) -> None:
+    trial = Trial(**NEW)
+    trials.append(trial)
+    trial.answer("tag_resource", **TAGGED)
+    trial.answers.add_client_error("rotate_secret", "InternalServiceError", http_status_code=500)
+    trial.answers.add_client_error("describe_secret", "AccessDeniedException", "not allowed")
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach_and_fail()
+
+    assert trial.attachment.put_back() == ["DescribeSecret: AccessDeniedException: not allowed"]
+
+
+def test_a_function_that_was_turned_off_is_remembered_since_setting_it_again_would_let_it_run(
+    trials: list[Trial],
+) -> None:
+    trial = Trial(TEAM | {FORMER_FUNCTION: FORMER}, RotationEnabled=None, RotationLambdaARN=FORMER)
+    trials.append(trial)
+    trial.answer("tag_resource", Tags=[*TAGGED["Tags"], {"Key": FORMER_FUNCTION, "Value": FORMER}])
+    trial.answer("rotate_secret", **trial.turns_on())
+    trial.answer("cancel_rotate_secret")
+    trial.carrying()
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach()
+
+    assert trial.attachment.put_back() == []
+    function, tag, schedule = trial.attachment.left()
+    assert "the secret names this stack's function, so the stack may read it" in function
+    assert "`rotatorctl offboard app --restore` turns rotation by that one on" in tag
+    assert "its schedule, rate(30 days)," in schedule
 
 
 def test_a_request_without_an_answer_may_have_been_done_so_it_is_undone(trials: list[Trial]) -> None:
@@ -119,7 +174,7 @@ def test_the_label_that_the_cancelled_test_left_is_taken_off_and_the_former_func
 
     trial.attach()
 
-    assert trial.attachment.put_back() == []
+    assert (trial.attachment.put_back(), trial.attachment.left()) == ([], [])
 
 
 def test_what_cannot_be_undone_is_said_and_the_rest_is_undone_all_the_same(trials: list[Trial]) -> None:

@@ -1,20 +1,34 @@
 """What `rotatorctl onboard` makes of its options, files and databases; deployed, test_cli_onboarding.py."""
 
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 from click.testing import CliRunner
 
+from rotation.executions import Execution
+from rotatorctl import plan as plan_module
+from rotatorctl.attachment import Attachment, Change
 from rotatorctl.aws import Aws
+from rotatorctl.checks import secret as of_secret
+from rotatorctl.checks import stack as of_stack
+from rotatorctl.checks import value as of_value
 from rotatorctl.cli import cli
+from rotatorctl.commands.onboard import onboard
 from rotatorctl.databases import CLUSTER, INSTANCE, Database, looked_up
-from rotatorctl.new_secret import GENERATED, Asked, made
+from rotatorctl.deployed import Described
+from rotatorctl.executions import LOG_IN_TEST, Name, Run
+from rotatorctl.following import Following
+from rotatorctl.new_secret import GENERATED, Asked, NewSecret, create, made
 from rotatorctl.onboarding_file import FileContentError, read
-from rotatorctl.result import CommandError
-from tests.unit.examined import ARN
+from rotatorctl.plan import Plan, Wanted, prepared
+from rotatorctl.result import CommandError, Result
+from tests.unit.examined import ARN, FUNCTION, GOOD, NOW, PASSWORD, world
 
 pytestmark = pytest.mark.usefixtures("credentials")
 
@@ -147,6 +161,159 @@ def test_a_password_is_taken_from_no_secret_that_is_rotated_itself_or_has_none(
     assert refused.value.problem.code == code
 
 
+@pytest.mark.parametrize(
+    ("rotator", "by", "next_step"),
+    [
+        ({"RotationLambdaARN": FUNCTION}, FUNCTION, f"cancel-rotate-secret --secret-id {ARN}"),
+        ({"OwningService": "rds"}, "the service 'rds'", "have that service manage the password no more"),
+    ],
+)
+def test_who_rotates_the_secret_of_the_password_is_named_and_how_that_ends(
+    rotator: dict[str, str], by: str, next_step: str
+) -> None:
+    aws = Aws("eu-central-1")
+    with Stubber(aws.secrets) as stubber, pytest.raises(CommandError) as refused:
+        stubber.add_response("describe_secret", {"ARN": ARN, "Name": "old", "RotationEnabled": True, **rotator})
+        made(aws, "app", FIELDS, Asked(password="old"), {})
+
+    assert refused.value.problem.message.startswith(f"{by} rotates old: ")
+    assert next_step in refused.value.problem.next_step
+    assert "offboard" not in refused.value.problem.next_step
+
+
+@pytest.mark.parametrize("name", ["generated", "typed"])
+def test_a_secret_of_the_name_of_a_word_of_this_tool_is_asked_for_its_password(name: str) -> None:
+    aws = Aws("eu-central-1")
+    with Stubber(aws.secrets) as stubber:
+        stubber.add_response("describe_secret", {"ARN": ARN, "Name": name}, {"SecretId": name})
+        stubber.add_response("get_secret_value", {"SecretString": json.dumps({"password": PASSWORD})})
+        new = made(aws, "app", FIELDS, Asked(password=name), {})
+
+    assert json.loads(new.text)["password"] == PASSWORD
+    assert f"the password in {name}" in new.words
+
+
+NEW, VERSION = NewSecret("{}", "", True), "3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11"
+
+
+def test_a_secret_whose_making_had_no_answer_is_known_by_its_version() -> None:
+    aws = Aws("eu-central-1")
+
+    def lost(**_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="https://secretsmanager.example")
+
+    aws.secrets.meta.events.register_first("before-call.secrets-manager.CreateSecret", lost)
+    with Stubber(aws.secrets) as stubber:
+        stubber.add_response("describe_secret", {"ARN": ARN, "VersionIdsToStages": {VERSION: ["AWSCURRENT"]}})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("uuid.uuid4", lambda: VERSION)
+            found = create(aws, "app", NEW, {})
+
+    assert (found.arn, found.current) == (ARN, VERSION)
+
+
+@pytest.mark.parametrize("there", [{}, {"ARN": ARN, "VersionIdsToStages": {VERSION: ["AWSCURRENT"]}}])
+def test_a_secret_of_that_name_that_somebody_else_made_meanwhile_is_not_taken_for_it(there: dict[str, Any]) -> None:
+    aws = Aws("eu-central-1")
+    with Stubber(aws.secrets) as stubber, pytest.raises(ClientError) as refused:
+        stubber.add_client_error("create_secret", "ResourceExistsException")
+        if there:
+            stubber.add_response("describe_secret", there)
+        else:
+            stubber.add_client_error("describe_secret", "ResourceNotFoundException")
+        create(aws, "app", NEW, {})
+
+    assert refused.value.operation_name == "CreateSecret"
+
+
+def test_whether_a_secret_was_made_is_to_be_looked_at_if_nobody_could_read_it() -> None:
+    aws = Aws("eu-central-1")
+    with Stubber(aws.secrets) as stubber, pytest.raises(CommandError) as refused:
+        stubber.add_client_error("create_secret", "InternalServiceError", http_status_code=500)
+        stubber.add_client_error("describe_secret", "AccessDeniedException")
+        create(aws, "app", NEW, {})
+
+    assert "whether the secret app was made could not be read" in refused.value.problem.message
+    assert "describe-secret --secret-id app" in refused.value.problem.next_step
+
+
+def plan_of(**changes: Any) -> Plan:
+    stack = world().examined.stack
+    secret = Described({key: each for key, each in (GOOD | changes).items() if each is not None})
+    return Plan(stack, Wanted(), Change(secret, {}, {"ScheduleExpression": "rate(30 days)"}), ())
+
+
+NEVER_ROTATED = {"RotationEnabled": None, "RotationLambdaARN": None, "RotationRules": None}
+
+
+def carried_out(plan: Plan, run: Run | None, *answers: str, **wanted: Any) -> Result:
+    """`onboard` with a log-in test that ended so; Secrets Manager answers these operations, or with an error."""
+    following = Following(plan.stack, lambda *_: None, threading.Event(), 0)
+    plan = replace(plan, wanted=Wanted(**wanted))
+    with Stubber(plan.stack.aws.secrets) as stubber, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Attachment, "tested", lambda _: run)
+        for operation in answers:
+            if operation.startswith("no "):
+                stubber.add_client_error(operation.removeprefix("no "), "ThrottlingException", "slow down")
+            else:
+                stubber.add_response(operation, {"ARN": ARN})
+        result = onboard(plan, following)
+        stubber.assert_no_pending_responses()
+    return result
+
+
+def test_a_failed_onboarding_says_that_the_secret_goes_on_naming_the_stack_for_people_and_machines() -> None:
+    plan = plan_of(**NEVER_ROTATED)
+
+    result = carried_out(plan, None, "rotate_secret", "cancel_rotate_secret", "describe_secret")
+
+    assert [problem.code for problem in result.problems] == ["NotStartedError"]
+    assert result.shown[0] == "app: put back, as far as AWS lets it: its rotation is turned off, as before"
+    assert result.shown[1:] == tuple(f"left: {each}" for each in result.data["left"])
+    assert "names this stack's function, so the stack may read it" in result.data["left"][0]
+    assert "goes on naming with its rotation turned off" in plan.text
+
+
+def test_what_another_function_rotated_is_said_to_be_put_back_and_nothing_is_left() -> None:
+    plan = plan_of(RotationLambdaARN=f"{FUNCTION}-former")
+
+    result = carried_out(plan, None, "rotate_secret", "cancel_rotate_secret", "describe_secret", "rotate_secret")
+
+    assert result.shown == (f"app: put back: {FUNCTION}-former rotates it, every 30 days",)
+    assert result.data["left"] == []
+    assert plan.text.endswith("If they cannot, all this is put back.")
+
+
+def test_a_secret_that_cannot_be_read_once_it_is_attached_is_said_to_be_attached() -> None:
+    run = Run(Execution("arn", "name", "SUCCEEDED", {}, "", ""), Name(LOG_IN_TEST, "two", 1), NOW, NOW)
+    answers = ("rotate_secret", "describe_secret", "no describe_secret")
+
+    waits = carried_out(plan_of(**NEVER_ROTATED), run, *answers)
+    rotates = carried_out(plan_of(**NEVER_ROTATED), run, *answers, "no describe_secret", rotate_now=True)
+
+    assert (waits.data["outcome"], waits.data["nextRotation"], waits.problems) == ("attached", None, ())
+    assert rotates.data["outcome"] == "attached"
+    [problem] = rotates.problems
+    assert problem.message.startswith("it is attached and not rotated yet: ")
+    assert problem.next_step.endswith("rotatorctl rotate app")
+
+
+def test_of_a_secret_that_is_scheduled_for_deletion_the_command_that_restores_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(of_stack, "CHECKS", ())
+    monkeypatch.setattr(of_value, "CHECKS", ())
+    stack = world().examined.stack
+    monkeypatch.setattr(plan_module, "_OF_SECRET", of_secret.CHECKS[:1])
+    with Stubber(stack.aws.secrets) as stubber:
+        stubber.add_response("describe_secret", GOOD | {"DeletedDate": NOW, "VersionIdsToStages": {}})
+        plan = prepared(stack, "app", Asked(fields=FIELDS), Wanted(), lambda *_: None)
+
+    assert [(each.code, each.next_step) for each in plan.problems] == [
+        ("ScheduledForDeletion", f"aws secretsmanager restore-secret --secret-id {ARN}")
+    ]
+
+
 CLUSTERS, INSTANCES = "describe_db_clusters", "describe_db_instances"
 
 
@@ -187,6 +354,12 @@ def test_an_instance_is_waited_for_until_it_has_an_endpoint() -> None:
     assert told == ["instance orders: creating"]
 
 
+def test_an_instance_whose_storage_is_optimized_is_not_waited_for() -> None:
+    found, told = looked(INSTANCE, (INSTANCES, instance("storage-optimization", "orders")))
+
+    assert (found, told) == (Database("mariadb", "orders.example", 5433), [])
+
+
 def test_an_instance_of_a_cluster_stands_for_the_cluster() -> None:
     member = instance("available", DBClusterIdentifier="orders")
     found, _ = looked(
@@ -202,6 +375,7 @@ def test_an_instance_of_a_cluster_stands_for_the_cluster() -> None:
         ("stopped", "postgres", "DatabaseNotAvailableError"),
         ("incompatible-network", "postgres", "DatabaseNotAvailableError"),
         ("available", "oracle-ee", "EngineNotThereError"),
+        ("creating", "oracle-ee", "EngineNotThereError"),
     ],
 )
 def test_what_no_waiting_ends_is_told_at_once(status: str, engine: str, code: str) -> None:
@@ -210,6 +384,13 @@ def test_what_no_waiting_ends_is_told_at_once(status: str, engine: str, code: st
 
     assert refused.value.problem.code == code
     assert refused.value.problem.next_step
+
+
+def test_a_cluster_of_an_engine_that_is_not_there_is_not_waited_for() -> None:
+    with pytest.raises(CommandError) as refused:
+        looked(CLUSTER, (CLUSTERS, cluster("creating", writer=False, engine="neptune")))
+
+    assert refused.value.problem.code == "EngineNotThereError"
 
 
 @pytest.mark.parametrize(
