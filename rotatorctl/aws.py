@@ -1,14 +1,16 @@
 """AWS as this tool calls it: clients by the ordinary credential chain, and their errors in sentences."""
 
+import re
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from rotatorctl.result import Problem
+from rotatorctl.result import CommandError, Problem
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -43,11 +45,20 @@ _CODES = {
     "InvalidClientTokenId": ("CredentialsError", _LOG_IN_AGAIN),
     "UnrecognizedClientException": ("CredentialsError", _LOG_IN_AGAIN),
     "InvalidSignatureException": ("CredentialsError", _LOG_IN_AGAIN),
+    "SignatureDoesNotMatch": ("CredentialsError", _LOG_IN_AGAIN),
+    "AuthFailure": ("CredentialsError", _LOG_IN_AGAIN),
 }
+_REGION = "say which Region, as eu-central-1: --region, AWS_REGION, or the profile's region"
 _REACH = "see that this machine reaches AWS, and that AWS_ENDPOINT_URL, if it is set, names a server that runs"
+_ENDPOINT = "give AWS_ENDPOINT_URL, or the one of this service, as http://HOST:PORT or https://HOST, or unset it"
 _LATER = "repeat the command in a minute"
+_MEND = "mend what the message names, and repeat the command"
+# Of all that AWS calls throttling: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+_TOO_MANY = re.compile("Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|BandwidthLimitExceeded|PriorRequest")
+_FAULT_OF_AWS = 500
 _KINDS: tuple[tuple[type[Exception], str, str], ...] = (
-    (exceptions.NoRegionError, "RegionError", "say which Region: --region, AWS_REGION, or the profile's region"),
+    (exceptions.NoRegionError, "RegionError", _REGION),
+    (exceptions.InvalidRegionError, "RegionError", _REGION),
     (exceptions.NoCredentialsError, "CredentialsError", _CREDENTIALS),
     (exceptions.ProfileNotFound, "CredentialsError", _CREDENTIALS),
     (exceptions.PartialCredentialsError, "CredentialsError", _CREDENTIALS),
@@ -118,17 +129,32 @@ class Aws:
         return self._client("scheduler")
 
     def _client(self, service: Any) -> Any:
+        """Raises CommandError if the environment names an address for it that is none."""
         with self._lock:
-            return self._session.client(service, config=_CONFIG)
+            try:
+                client = self._session.client(service, config=_CONFIG)
+                # Of a port that is no number only the first call would complain.
+                _ = urlsplit(client.meta.endpoint_url).port
+            except exceptions.BotoCoreError:
+                raise
+            except ValueError as error:
+                raise CommandError("UnavailableError", f"{service} has no address: {error}", _ENDPOINT) from None
+            return client
 
 
 def explained(error: AwsError) -> Problem:
     """An error of a call to AWS as a sentence with a next step."""
     if isinstance(error, exceptions.ClientError):
         answer = error.response["Error"]
-        code, next_step = _CODES.get(answer["Code"], ("AwsError", _LATER))
+        code, next_step = _CODES.get(answer["Code"], ("AwsError", _LATER if _passes(error) else _MEND))
         return Problem(code, f"{error.operation_name}: {answer['Code']}: {answer.get('Message', '')}", next_step)
     for kind, code, next_step in _KINDS:
         if isinstance(error, kind):
             return Problem(code, str(error), next_step)
-    return Problem("AwsError", str(error), _LATER)
+    return Problem("AwsError", str(error), _MEND)
+
+
+def _passes(error: exceptions.ClientError) -> bool:
+    """Whether the same call may succeed later: AWS had too many, or a fault of its own."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= _FAULT_OF_AWS or bool(_TOO_MANY.search(error.response["Error"]["Code"]))

@@ -49,8 +49,8 @@ _OPTIONS = (
     click.option(
         "--from",
         "source",
-        type=click.File(),
-        callback=lambda _, __, file: _read(file),
+        type=click.File(encoding="utf-8"),
+        callback=lambda context, _, file: _read(context, file),
         metavar="FILE",
         help="Take what no option says from a YAML file.",
     ),
@@ -144,11 +144,19 @@ def _wanted(given: Mapping[str, Any]) -> Wanted:
     return Wanted(parsed, given.get("tags", {}), bool(given.get("rotate_now")), given["patience"])
 
 
-def _read(file: TextIO | None) -> dict[str, Any]:
+def _read(context: click.Context, file: TextIO | None) -> dict[str, Any]:
+    """Raises click.BadParameter, which names the file and quotes nothing of it but keys."""
+    if file is None:
+        return {}
     try:
-        return read(file.read()) if file else {}
+        return read(file.read())
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{file.name}: it is not in UTF-8; save it as that.") from None
     except FileContentError as error:
-        raise click.BadParameter(f"{error}.") from None
+        raise click.BadParameter(f"{file.name}: {error}.") from None
+    finally:
+        # click closes it after the command, and there is none after misuse.
+        context.close()
 
 
 def _typed(username: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from rotatorctl.aws import Aws
 from rotatorctl.deployed import Stack
@@ -50,11 +51,18 @@ def command(function: Callable[..., Result]) -> click.Command:
     @functools.wraps(function)
     def run(*, stack: str, region: str | None, profile: str | None, output: str, debug: bool, **rest: Any) -> None:
         find = functools.partial(_find, region, profile, stack)
-        report(function.__name__, functools.partial(function, find, **rest), output, debug)
+        given = _of_command_line(stack=stack, region=region, profile=profile)
+        report(function.__name__, functools.partial(function, find, **rest), output, debug, given)
 
     for option in reversed(_OPTIONS):
         run = option(run)
     return click.command()(run)
+
+
+def _of_command_line(**options: str | None) -> dict[str, str]:
+    """Those that were typed: what the environment says, it says to the next command, too."""
+    source = click.get_current_context().get_parameter_source
+    return {name: value for name, value in options.items() if value and source(name) is ParameterSource.COMMANDLINE}
 
 
 def _find(region: str | None, profile: str | None, stack: str) -> Stack:

@@ -77,6 +77,8 @@ class Cron:
     @classmethod
     def parse(cls, expression: str) -> "Cron":
         """Raises ScheduleError naming the field that is wrong."""
+        if not expression.endswith(")"):
+            raise ScheduleError(f"{expression!r} does not end with ): it has to be {_FIELDS}")
         fields = expression.removeprefix("cron(").removesuffix(")").split()
         if len(fields) != len(_FIELDS.split()):
             raise ScheduleError(f"{expression!r} has {len(fields)} fields; Secrets Manager's have six: {_FIELDS}")

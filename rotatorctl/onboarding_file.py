@@ -29,11 +29,7 @@ class FileContentError(Exception):
 
 def read(content: str) -> dict[str, Any]:
     """The options in the file, those that it names; raises FileContentError."""
-    try:
-        given = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise FileContentError(f"it is no YAML{f', in line {mark.line + 1}' if mark else ''}") from None
+    given = _loaded(content)
     if not isinstance(given, dict):
         raise FileContentError("it holds no keys; expected name, host, rotatePasswordInDays and the like")
     for key in given:
@@ -44,6 +40,19 @@ def read(content: str) -> dict[str, Any]:
     if _DAYS in given:
         options["schedule"] = _days(given)
     return options
+
+
+def _loaded(content: str) -> object:
+    try:
+        return yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise FileContentError(f"it is no YAML{f', in line {mark.line + 1}' if mark else ''}") from None
+    except RecursionError:
+        raise FileContentError("it is nested too deeply; it needs keys with a text or a number each") from None
+    except Exception:
+        # What PyYAML makes no number or date of ends in errors of many kinds, which are none of its own.
+        raise FileContentError("it has a value that looks like a number or a date and is none; quote it") from None
 
 
 def _refuse_unknown(key: str) -> None:

@@ -37,7 +37,7 @@ _STYLES = {
 def show(result: Result, output: str) -> None:
     """Print a result to standard output, its problems as text to standard error. Never a value that was read."""
     if output == "json":
-        print(redacted(json.dumps(result.envelope, indent=2, ensure_ascii=False, default=_as_json)))
+        print(json.dumps(_printable(result.envelope), indent=2, ensure_ascii=False))
         return
     console = _console(sys.stdout)
     for block in result.shown:
@@ -74,6 +74,12 @@ def _table(shown: Table) -> table.Table:
     return made
 
 
-def _as_json(value: object) -> str:
-    assert isinstance(value, datetime)
-    return value.isoformat(timespec="seconds")
+def _printable(value: object) -> object:
+    """The same for JSON, without any value that was read. Its keys are the interface's, and stay whatever was read."""
+    if isinstance(value, dict):
+        return {key: _printable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return redacted(value) if isinstance(value, str) else value

@@ -1,13 +1,14 @@
 """How every command ends: its result or its error is printed, and tells the exit code."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import click
 
 from rotatorctl.aws import AWS_ERRORS, explained
 from rotatorctl.render import show
+from rotatorctl.repeating import repeating
 from rotatorctl.result import CommandError, Problem, Result
 
 OUTPUT_OPTIONS = (
@@ -21,21 +22,37 @@ OUTPUT_OPTIONS = (
     click.option("--debug", is_flag=True, help="Show where an error comes from."),
 )
 
+# All questions come before the first change.
+_DECLINED = Problem(
+    "DeclinedError",
+    "a question was answered with no, or not at all, so nothing was changed",
+    "repeat the command and answer it; with --yes it asks for nothing but a password",
+)
 
-def report(name: str, call: Callable[[], Result], output: str, debug: bool) -> NoReturn:
-    """Call the command of that name, print what it found, and exit. With `debug` an error is raised as it is."""
+
+def report(
+    name: str, call: Callable[[], Result], output: str, debug: bool, given: Mapping[str, str] | None = None
+) -> NoReturn:
+    """Call the command of that name, print what it found, and exit. With `debug` an error is raised as it is.
+
+    `given` are the options that the commands in the result have to repeat.
+    """
     try:
         result = call()
+    except click.Abort:
+        if output != "json":
+            raise
+        result = Result(name, problems=(_DECLINED,))
     except Exception as error:
         if debug:
             raise
         result = _not_done(name, error)
-    show(result, output)
+    show(repeating(result, given or {}), output)
     sys.exit(result.exit_code)
 
 
 def _not_done(name: str, error: Exception) -> Result:
-    if isinstance(error, (click.ClickException, click.Abort)):
+    if isinstance(error, click.ClickException):
         raise error
     if isinstance(error, CommandError):
         return Result(name, problems=(error.problem,))

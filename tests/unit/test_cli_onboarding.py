@@ -65,6 +65,21 @@ def test_the_file_names_the_secret_and_an_argument_that_names_another_is_misuse(
     assert (done.exit_code, "leave one out" in done.output) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("name: Jürgen".encode("latin-1"), "it is not in UTF-8"), (b"port: 2026-13-45", "is none; quote it")],
+)
+def test_a_file_that_cannot_be_read_is_misuse_and_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_bytes(content)
+
+    done = CliRunner().invoke(cli, ["onboard", "app", "--from", str(file)])
+
+    assert done.exit_code == 2
+    assert f"{file}: " in done.output
+    assert words in done.output
+
+
 def test_a_file_says_the_same_as_options() -> None:
     assert read(
         "{name: app, host: db.example, port: 5433, rotatePasswordInDays: 30, tags: {team: orders, tier: 1}}"
@@ -91,6 +106,10 @@ def test_a_file_says_the_same_as_options() -> None:
         ("tags: a", "the key 'tags' needs keys and values"),
         ("{schedule: 30d, rotatePasswordInDays: 30}", "both rotatePasswordInDays and schedule"),
         ("!!python/object/apply:os.getcwd []", "it is no YAML"),
+        ("rotatePasswordInDays: 2026-13-45", "looks like a number or a date and is none"),
+        ("port: !!int ''", "looks like a number or a date and is none"),
+        ("port: " + "9" * 5_000, "looks like a number or a date and is none"),
+        ("host: " + "[" * 5_000, "nested too deeply"),
     ],
 )
 def test_a_file_that_is_wrong_is_told_by_its_key_and_nothing_of_it_is_quoted(content: str, words: str) -> None:

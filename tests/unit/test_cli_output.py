@@ -3,7 +3,9 @@
 import io
 import json
 from datetime import UTC, datetime
+from typing import Any
 
+import click
 import pytest
 from botocore import exceptions
 from click.testing import CliRunner
@@ -57,6 +59,18 @@ def test_a_value_that_was_read_is_never_printed(output: str, capsys: pytest.Capt
     assert "[redacted]" in captured.out
 
 
+@pytest.mark.parametrize("value", ["null", "secret", '"a"\n\\b'])
+def test_a_value_that_was_read_changes_nothing_of_the_json_but_texts(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conceal(value)
+
+    show(Result("onboard", {"secret": f"a {value}", "rotation": None, "left": (value,)}), "json")
+
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data == {"secret": "a [redacted]", "rotation": None, "left": ["[redacted]"]}
+
+
 def test_a_result_is_fine_only_without_a_problem() -> None:
     assert Result("status").exit_code == 0
     assert Result("status", fine=False).exit_code == 1
@@ -75,6 +89,7 @@ def answered(code: str) -> AwsError:
         (answered("InternalServiceError"), "AwsError"),
         (exceptions.NoCredentialsError(), "CredentialsError"),
         (exceptions.NoRegionError(), "RegionError"),
+        (exceptions.InvalidRegionError(region_name="eu west"), "RegionError"),
         (exceptions.ProfileNotFound(profile="x"), "CredentialsError"),
         (exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "UnavailableError"),
         (exceptions.ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), "UnavailableError"),
@@ -87,6 +102,39 @@ def test_an_error_of_aws_is_a_sentence_with_a_next_step(error: AwsError, code: s
     assert problem.code == code
     assert problem.message
     assert problem.next_step
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "passes"),
+    [
+        ("ThrottlingException", 400, True),
+        ("TooManyRequestsException", 429, True),
+        ("InternalServiceError", 500, True),
+        ("LimitExceededException", 400, False),
+        ("InvalidParameterException", 400, False),
+    ],
+)
+def test_only_what_passes_is_to_be_repeated_in_a_minute(code: str, status: int, passes: bool) -> None:
+    answer: Any = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+    problem = explained(exceptions.ClientError(answer, "DescribeSecret"))
+
+    assert problem.message == f"DescribeSecret: {code}: no"
+    assert ("in a minute" in problem.next_step) == passes
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize("address", ["localhost:4566", "http://", "http://[x", "http://localhost:x"])
+def test_an_address_of_aws_that_is_none_is_told_with_how_to_write_it(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+
+    done = CliRunner().invoke(cli.cli, ["status", "--region", "eu-central-1"])
+
+    assert done.exit_code == 1
+    assert done.output.startswith("UnavailableError: cloudformation has no address: ")
+    assert "Next: give AWS_ENDPOINT_URL" in done.output
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -141,6 +189,21 @@ def test_a_fault_of_the_tool_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert code == 1
     assert output.startswith("DefectError: ZeroDivisionError: of the tool\nNext: repeat it with --debug")
+
+
+def declined(_: object) -> Result:
+    raise click.Abort
+
+
+def test_a_question_that_is_declined_is_told_in_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "list_secrets", declined)
+    monkeypatch.setattr(command, "_find", lambda *_: None)
+
+    told = CliRunner().invoke(cli.cli, ["status", "--output", "json"])
+    plain = CliRunner().invoke(cli.cli, ["status"])
+
+    assert [problem["code"] for problem in json.loads(told.stdout)["problems"]] == ["DeclinedError"]
+    assert (told.exit_code, plain.exit_code, plain.output) == (1, 1, "Aborted!\n")
 
 
 def test_progress_is_a_line_for_each_state() -> None:

@@ -43,6 +43,8 @@ def test_a_schedule_becomes_the_rules_that_rotate_secret_takes(text: str, window
         ("1000d", "every 999 days at least"),
         ("rate(3 hours)", "every 4 hours at most"),
         ("rate(30 minutes)", "it may be 30d"),
+        ("rate(30 days", "it may be 30d"),
+        ("cron(0 8 1 * ? *", "does not end with )"),
         ("cron(0 8 1 * ?)", "has 5 fields; Secrets Manager's have six"),
         ("cron(30 8 1 * ? *)", "Minutes '30': it has to be 0"),
         ("cron(0 8 1 * ? 2027)", "Year '2027': it has to be *"),
