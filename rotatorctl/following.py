@@ -162,7 +162,6 @@ def _used_up(secret: Described, last: Run) -> CommandError:
         "AttemptsUsedUpError",
         f"{last.report['RolledBack']} attempts with version {last.name.version} had to be put right, and the rotate "
         f"function refuses another one. The last failed in {last.failure[0]}: {last.failure[1]}: {last.failure[2]}",
-        "mend that and start afresh (docs/failures.md#start-afresh): aws secretsmanager update-secret-version-stage "
-        f"--secret-id {secret.arn} --version-stage AWSPENDING --remove-from-version-id {last.name.version}; "
+        f"mend that and start afresh (docs/failures.md#start-afresh): rotatorctl unstick {secret.name}; "
         f"then: rotatorctl rotate {secret.name}",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -51,6 +52,27 @@ class Finding:
             "why": self.why,
             "command": self.command,
         }
+
+
+def day(moment: datetime) -> str:
+    """The day in UTC, as Secrets Manager counts: botocore gives moments in the time zone of the machine."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d}"
+
+
+def edited(fetch: str, put: str) -> str:
+    """The command that has the present policy edited, since to put one replaces the whole: both name policy.json."""
+    return f'{fetch} --output text > policy.json && "${{EDITOR:-vi}}" policy.json && {put}'
+
+
+def drifted(stack: str, why: str) -> tuple[str, str]:
+    """Why, and the command, for what somebody took away behind CloudFormation's back, which then deploys nothing:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/drift-aware-change-sets.html
+    """
+    return (
+        f"{why}; CloudFormation does not see it by itself, so `sam deploy` finds nothing to change: the command has it "
+        "look, and a change set with --deployment-mode REVERT_DRIFT brings back what the template has",
+        f"aws cloudformation detect-stack-drift --stack-name {stack}",
+    )
 
 
 @dataclass(frozen=True)
@@ -157,6 +179,6 @@ class Check:
             found.extend(self.look(examined))
         except AWS_ERRORS as error:
             problem = explained(error)
-            found.append(Finding(UNREAD, "NotRead", problem.message, "nothing is known of it", problem.next_step))
+            found.append(Finding(UNREAD, "NotRead", problem.message, f"nothing is known of it: {problem.next_step}"))
         found = found or [Finding(FINE, "Fine", self.fine)]
         return [Finding(each.level, each.code, each.what, each.why, each.command, self.name) for each in found]

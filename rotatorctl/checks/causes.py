@@ -69,8 +69,15 @@ CAUSES = (
         "CertificateNotTrusted",
         "the service's certificate is of a private authority, or for another name: the stack trusts Amazon's, the "
         "system's and the parameter's",
-        'sam deploy --parameter-overrides PrivateCaCertificate="$(cat ca.pem)"',
+        r'''sam deploy --parameter-overrides "PrivateCaCertificate=\"$(cat ca.pem)\""''',
         "certificate",
+    ),
+    Cause(
+        "InvalidSecretError",
+        "ValueRefused",
+        "a tag cannot drive a rotation: see the check value, and docs/engines.md#tags",
+        "aws secretsmanager describe-secret --secret-id {secret} --query Tags",
+        "tag 'rotation:",
     ),
     Cause(
         "InvalidSecretError", "ValueRefused", "the value or a tag cannot drive a rotation: see the check value", _VALUE
@@ -101,8 +108,8 @@ CAUSES = (
         "AccessDeniedError",
         "RoleRefused",
         "IAM refused the role the action that the error names (docs/permissions.md): a policy of the secret, a "
-        "boundary, or one of the organization",
-        "sam deploy",
+        "boundary, or one of the organization: see the checks roles and resource policy",
+        _LOGS,
     ),
     Cause(
         "StageConflictError",

@@ -1,9 +1,10 @@
 """What the executions of the secret prove: only the functions themselves can say whether they reach the service."""
 
 from collections.abc import Iterator
+from datetime import UTC
 
 from rotation.outcome import ROLLED_BACK, ROTATED, UNTOUCHED
-from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, day
 from rotatorctl.checks.causes import cause_of
 from rotatorctl.executions import LOG_IN_TEST, LOGGED_IN, RUNNING, STOPPED, Run
 from rotatorctl.following import turn_on
@@ -19,14 +20,14 @@ def _log_in(examined: Examined) -> Iterator[Finding]:
             UNCHECKED,
             WAITS,
             "network, TLS and log-in from the functions",
-            "no execution has tried them in the last 90 days; the command tries the log-in and changes nothing",
-            _try_log_in(examined),
+            *_try_log_in(examined),
         )
     elif run.outcome in _PROVES:
         yield Finding(
             NOTE,
             "LoggedIn",
-            f"AWSCURRENT logged in from the functions on {run.started:%Y-%m-%d %H:%M} UTC ({run.outcome})",
+            f"AWSCURRENT logged in from the functions on {run.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC "
+            f"({run.outcome})",
             "nobody has tried it since",
             _history(run),
         )
@@ -34,11 +35,21 @@ def _log_in(examined: Examined) -> Iterator[Finding]:
         yield _failed(examined, run, "LogInFailed", "the last attempt to log in failed")
 
 
-def _try_log_in(examined: Examined) -> str:
-    secret = examined.secret
+def _try_log_in(examined: Examined) -> tuple[str, str]:
+    """Why nothing is known, and the command that has the log-in tried.
+
+    While a version is pending, RotateSecret has that rotation reattempted, whatever else it was asked:
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+    """
+    secret, untried = examined.secret, "no execution has tried them in the last 90 days"
+    if secret.pending:
+        return f"{untried}; a rotation has left AWSPENDING behind, so first see the check pending", ""
     if examined.is_ours and secret.rotation_enabled:
-        return f"aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately"
-    return turn_on(secret)
+        return (
+            f"{untried}; the command has the functions try the log-in, and rotates nothing",
+            f"aws secretsmanager rotate-secret --secret-id {secret.arn} --no-rotate-immediately",
+        )
+    return f"{untried}; the command has them try it, and turns rotation on, with a schedule", turn_on(secret)
 
 
 def _last_rotation(examined: Examined) -> Iterator[Finding]:
@@ -54,7 +65,7 @@ def _last_rotation(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "RotationNotCounted",
-            f"the last rotation succeeded on {run.started:%Y-%m-%d}, but Secrets Manager does not count it",
+            f"the last rotation succeeded on {day(run.started)}, but Secrets Manager does not count it",
             "it may say that the pending version was not created by its rotation function, and will rotate again",
             "aws cloudtrail lookup-events --lookup-attributes AttributeKey=EventName,AttributeValue=RotationFailed",
         )
@@ -63,7 +74,7 @@ def _last_rotation(examined: Examined) -> Iterator[Finding]:
 def _is_not_counted(examined: Examined, run: Run) -> bool:
     """AWS shows of LastRotatedDate mostly the day alone."""
     counted = examined.secret.answer.get("LastRotatedDate")
-    return examined.secret.rotation_enabled and (counted is None or counted.date() < run.started.date())
+    return examined.secret.rotation_enabled and (counted is None or day(counted) < day(run.started))
 
 
 def _pending(examined: Examined) -> Iterator[Finding]:
@@ -78,7 +89,7 @@ def _pending(examined: Examined) -> Iterator[Finding]:
 
 
 def _stuck(examined: Examined, what: str, run: Run | None) -> Finding:
-    name, arn, version = examined.secret.name, examined.secret.arn, examined.secret.pending
+    name = examined.secret.name
     retry = f"rotatorctl rotate {name}"
     if run is None:
         why = "a rotation was begun, but has no execution: the rotate function was not called, or refused"
@@ -87,12 +98,11 @@ def _stuck(examined: Examined, what: str, run: Run | None) -> Finding:
         return Finding(NOTE, "RotationRuns", what, "a rotation is under way", retry)
     ended = f"attempt {run.name.attempt} ended as {run.outcome!r}"
     if run.exhausted:
-        why = f"{ended}, and no further attempt with this version is made; AWSCURRENT was proven to log in"
-        command = (
-            f"aws secretsmanager update-secret-version-stage --secret-id {arn} --version-stage AWSPENDING "
-            f"--remove-from-version-id {version} && {retry}"
+        why = (
+            f"{ended}, and no further attempt with this version is made: mend what the check 'last rotation' tells; "
+            "the command takes the label off once AWSCURRENT is proven to log in, and rotates afresh"
         )
-        return Finding(PROBLEM, "AttemptsUsedUp", what, why, command)
+        return Finding(PROBLEM, "AttemptsUsedUp", what, why, f"rotatorctl unstick {name} && {retry}")
     if run.outcome in (UNTOUCHED, ROLLED_BACK):
         why = f"{ended}: AWSCURRENT was proven to log in, and Secrets Manager retries with the same new value"
         return Finding(WARNING, "PendingStuck", what, why, retry)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, edited
 from rotatorctl.checks.policies import OWN, of_caller
 from rotatorctl.checks.resource_policy import DENIED, SILENT, UNCLEAR, Call, verdict
 from rotatorctl.checks.vpc import Vpc
@@ -115,18 +115,27 @@ def _endpoint_policy(examined: Examined, endpoint: Json) -> Iterator[Finding]:
     for call in _calls(examined, endpoint):
         says = verdict(endpoint["PolicyDocument"], call).said
         said[SILENT if says == DENIED else says].append(f"{call.function.removesuffix('Function')} {call.action}")
-    for level, code, perhaps, calls in (
-        (PROBLEM, "EndpointPolicyRefuses", "", said[SILENT]),
-        (WARNING, "EndpointPolicyUnclear", "perhaps ", said[UNCLEAR]),
-    ):
-        if calls:
-            yield Finding(
-                level,
-                code,
-                f"the policy of the endpoint {id_} {perhaps}does not let {', '.join(calls)} through",
-                "Secrets Manager is asked through it alone; the command takes the policy that lets everything through",
-                f"aws ec2 modify-vpc-endpoint --vpc-endpoint-id {id_} --reset-policy",
-            )
+    shows = f"aws ec2 describe-vpc-endpoints --vpc-endpoint-ids {id_} --query 'VpcEndpoints[0].PolicyDocument'"
+    if said[SILENT]:
+        yield Finding(
+            PROBLEM,
+            "EndpointPolicyRefuses",
+            f"the policy of the endpoint {id_} does not let {', '.join(said[SILENT])} through",
+            "Secrets Manager is asked through it alone; the command has the present policy edited: allow the roles of "
+            "the functions these calls (--reset-policy instead of it would let everybody through)",
+            edited(
+                shows,
+                f"aws ec2 modify-vpc-endpoint --vpc-endpoint-id {id_} --policy-document file://policy.json",
+            ),
+        )
+    if said[UNCLEAR]:
+        yield Finding(
+            WARNING,
+            "EndpointPolicyUnclear",
+            f"the policy of the endpoint {id_} perhaps does not let {', '.join(said[UNCLEAR])} through",
+            "Secrets Manager is asked through it alone; the command shows the policy, and a log-in test what it does",
+            f"{shows} --output text",
+        )
 
 
 def _calls(examined: Examined, endpoint: Json) -> Iterator[Call]:
@@ -152,14 +161,27 @@ def _routes(vpc: Vpc) -> Iterator[Finding]:
             f"aws ec2 modify-vpc-endpoint --vpc-endpoint-id {endpoint} --private-dns-enabled",
         )
         return
-    groups = " ".join(group["GroupId"] for group in vpc.groups)
     yield Finding(
         PROBLEM,
         "NoWayToSecretsManager",
         f"{what}, and the VPC {vpc.id} has no endpoint for it",
-        f"{_SAYS}; an internet gateway does not help, since a function has no public address",
+        f"{_SAYS}; an internet gateway does not help, since a function has no public address: the command makes an "
+        "endpoint, with a security group that lets the functions in",
+        _new_endpoint(vpc, without),
+    )
+
+
+def _new_endpoint(vpc: Vpc, subnets: list[str]) -> str:
+    """EC2 takes one subnet of each zone, and a group of its own lets in whoever it names:
+    https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html
+    """
+    zones = {each["AvailabilityZone"]: each["SubnetId"] for each in vpc.subnets if each["SubnetId"] in subnets}
+    return (
+        "group=$(aws ec2 create-security-group --group-name secretsmanager-endpoint --description 'Secrets Manager' "
+        f"--vpc-id {vpc.id} --query GroupId --output text) && aws ec2 authorize-security-group-ingress "
+        f'--group-id "$group" --protocol tcp --port {_HTTPS} --source-group {vpc.groups[0]["GroupId"]} && '
         f"aws ec2 create-vpc-endpoint --vpc-id {vpc.id} --vpc-endpoint-type Interface --service-name {vpc.service} "
-        f"--subnet-ids {' '.join(without)} --security-group-ids {groups} --private-dns-enabled",
+        f'--subnet-ids {" ".join(zones.values())} --security-group-ids "$group" --private-dns-enabled'
     )
 
 

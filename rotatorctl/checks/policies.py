@@ -6,7 +6,7 @@ The roles' own policies are looked at in rotatorctl.checks.roles; an organizatio
 from collections.abc import Iterable, Iterator, Mapping
 
 from rotation.errors import InvalidSecretError
-from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding, Function
+from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding, Function, edited
 from rotatorctl.checks.resource_policy import ALLOWED, DENIED, SILENT, UNCLEAR, Call, verdict
 from rotatorctl.deployed import Described
 from rotatorctl.result import CommandError
@@ -41,6 +41,14 @@ _OF_A_VPC = frozenset({"aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip"})
 
 KEY_CODES = {DENIED: "KeyPolicyDenies", UNCLEAR: "KeyPolicyUnclear", SILENT: "KeyPolicyLacksRoles"}
 
+_REFUSED = "'Access to KMS is not allowed'"
+_STATEMENTS = "docs/permissions.md#customer-managed-kms-keys has the statements"
+_KEY_WHY = {
+    DENIED: f"{_REFUSED}: the command has the present policy edited, so except the roles of the stack from the deny",
+    UNCLEAR: f"{_REFUSED}, if it does not; {_STATEMENTS}",
+    SILENT: f"{_REFUSED}: the command has the present policy edited, so add what is missing; {_STATEMENTS}",
+}
+
 type Work = Mapping[str, tuple[str, ...]]
 
 
@@ -73,10 +81,13 @@ def _of_secret(examined: Examined, secret: Described, work: Work) -> Iterator[Fi
                 PROBLEM,
                 "ResourcePolicyDenies",
                 f"{about} denies {calls} by its statement {statement!r}",
-                "an explicit deny overrides what the roles are allowed: except the roles of the stack from the "
-                "statement (ArnNotLike aws:PrincipalArn)",
-                f"aws secretsmanager put-resource-policy --secret-id {secret.arn} "
-                "--resource-policy file://policy.json --block-public-policy",
+                "an explicit deny overrides what the roles are allowed: the command has the present policy edited, so "
+                "except the roles of the stack from the statement (ArnNotLike aws:PrincipalArn)",
+                edited(
+                    f"aws secretsmanager get-resource-policy --secret-id {secret.arn} --query ResourcePolicy",
+                    f"aws secretsmanager put-resource-policy --secret-id {secret.arn} "
+                    "--resource-policy file://policy.json --block-public-policy",
+                ),
             )
         elif said == UNCLEAR:
             yield Finding(
@@ -108,13 +119,15 @@ def _of_key(examined: Examined, secret: Described, work: Work) -> Iterator[Findi
             UNCLEAR: f"perhaps does not allow {calls}: that depends on its statement {statement!r}",
             SILENT: f"allows {calls} nowhere",
         }[said]
-        verb, rest = ("get", "--output text") if said == UNCLEAR else ("put", "--policy file://policy.json")
+        of_key = f"-key-policy --key-id {described['KeyId']} --policy-name default"
+        put = f"aws kms put{of_key} --policy file://policy.json"
+        shows = f"aws kms get{of_key} --query Policy"
         yield Finding(
             WARNING if said == UNCLEAR else PROBLEM,
             KEY_CODES[said],
             f"the policy of the KMS key {key} of {secret.name} {says}",
-            "'Access to KMS is not allowed': docs/permissions.md#customer-managed-kms-keys has the statements",
-            f"aws kms {verb}-key-policy --key-id {described['KeyId']} --policy-name default {rest}",
+            _KEY_WHY[said],
+            f"{shows} --output text" if said == UNCLEAR else edited(shows, put),
         )
 
 

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 
 from rotation.model import AWSCURRENT, AWSPENDING
-from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding, Function
+from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding, Function, drifted
 from rotatorctl.checks.policies import ADMIN, LABEL, OWN, READ, Work, admin_of
 from rotatorctl.permissions import Context, PolicyError, Role
 from rotatorctl.roles import documents_of
-
-_DEPLOY = "sam deploy"
 
 
 def _roles(examined: Examined) -> Iterator[Finding]:
@@ -23,9 +21,8 @@ def _role(examined: Examined, name: str, function: Function) -> Iterator[Finding
         boundary = iam.get_role(RoleName=role_name)["Role"].get("PermissionsBoundary")
         role = Role.of(role_name, documents_of(iam, role_name))
     except iam.exceptions.NoSuchEntityException:
-        yield Finding(
-            PROBLEM, "RoleMissing", f"the role {role_name} of {function.name} is gone", "no rotation works", _DEPLOY
-        )
+        mend = drifted(examined.stack.name, "no rotation works")
+        yield Finding(PROBLEM, "RoleMissing", f"the role {role_name} of {function.name} is gone", *mend)
         return
     except PolicyError:
         yield Finding(
@@ -42,9 +39,16 @@ def _role(examined: Examined, name: str, function: Function) -> Iterator[Finding
             WARNING,
             "RoleHasBoundary",
             f"the role {role_name} has the permissions boundary {boundary['PermissionsBoundaryArn']}",
-            "what the boundary does not allow is refused, whatever the role's policies say (docs/permissions.md)",
-            f"aws iam delete-role-permissions-boundary --role-name {role_name}",
+            "what the boundary does not allow is refused, whatever the role's policies say (docs/permissions.md): the "
+            "command shows what it allows",
+            _shows(boundary["PermissionsBoundaryArn"]),
         )
+
+
+def _shows(policy: str) -> str:
+    """The command that shows what a managed policy says now."""
+    version = f'"$(aws iam get-policy --policy-arn {policy} --query Policy.DefaultVersionId --output text)"'
+    return f"aws iam get-policy-version --policy-arn {policy} --version-id {version}"
 
 
 def _lacks(examined: Examined, name: str, role: Role) -> Iterator[Finding]:
@@ -54,13 +58,9 @@ def _lacks(examined: Examined, name: str, role: Role) -> Iterator[Finding]:
         tagged = {"secretsmanager:ResourceTag/rotation:admin": examined.stack.name}
         lacking += _refused(role, name, ADMIN, admin.arn, tagged)
     if lacking:
-        yield Finding(
-            PROBLEM,
-            "RoleLacksRight",
-            f"the role {role.name} may not do {', '.join(lacking)}",
-            "the template gives it that right, so somebody has taken it away (docs/permissions.md)",
-            _DEPLOY,
-        )
+        taken = "the template gives it that right, so somebody has taken it away (docs/permissions.md)"
+        mend = drifted(examined.stack.name, taken)
+        yield Finding(PROBLEM, "RoleLacksRight", f"the role {role.name} may not do {', '.join(lacking)}", *mend)
 
 
 def _refused(role: Role, name: str, work: Work, secret: str, keys: Context) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from rotatorctl.checks.base import NOTE, WARNING, Check, Examined, Finding
+from rotatorctl.checks.base import NOTE, WARNING, Check, Examined, Finding, day
 from rotatorctl.cron import ScheduleError
 from rotatorctl.result import Json
 from rotatorctl.schedule import Schedule, rules_of, words
@@ -19,7 +19,7 @@ def _window(examined: Examined) -> Iterator[Finding]:
         return
     expression = rules.get("ScheduleExpression") or f"{rules['AutomaticallyAfterDays']}d"
     following = secret.answer.get("NextRotationDate")
-    until = f"; next until {following:%Y-%m-%d}" if following else ""
+    until = f"; next until {day(following)}" if following else ""
     shows = f"aws secretsmanager describe-secret --secret-id {secret.arn} --query RotationRules"
     try:
         window = Schedule.parse(expression, rules.get("Duration", "")).window_words

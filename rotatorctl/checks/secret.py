@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from rotation.secret_store import RotatedSecret
 from rotation.standing import Standing
-from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, day
+from rotatorctl.deployed import Described
 from rotatorctl.following import turn_on
+from rotatorctl.result import Json
 
 _LABELS = {AWSCURRENT, AWSPENDING, AWSPREVIOUS}
 _MANAGED = "https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_managed.html"
@@ -19,7 +21,7 @@ def _deletion(examined: Examined) -> Iterator[Finding]:
         yield Finding(
             PROBLEM,
             "ScheduledForDeletion",
-            f"it was marked for deletion; Secrets Manager deletes it after {secret.answer['DeletedDate']:%Y-%m-%d}",
+            f"it was marked for deletion; Secrets Manager deletes it after {day(secret.answer['DeletedDate'])}",
             "nobody can read it now, and it is not rotated",
             f"aws secretsmanager restore-secret --secret-id {secret.arn}",
         )
@@ -58,15 +60,56 @@ def _regions(examined: Examined) -> Iterator[Finding]:
         )
     for replica in secret.answer.get("ReplicationStatus", []):
         if replica["Status"] != "InSync":
-            yield Finding(
-                PROBLEM if replica["Status"] == "Failed" else WARNING,
-                f"Replica{replica['Status']}",
-                f"the replica in {replica['Region']} is {replica['Status']} {replica.get('StatusMessage', '')}".strip(),
-                "applications there read an older value; a rotation waits while it is being copied",
-                f"aws secretsmanager remove-regions-from-replication --secret-id {secret.arn} "
-                f"--remove-replica-regions {replica['Region']} && aws secretsmanager replicate-secret-to-regions "
-                f"--secret-id {secret.arn} --add-replica-regions Region={replica['Region']}",
-            )
+            yield (_failed if replica["Status"] == "Failed" else _copied)(secret, replica)
+
+
+def _failed(secret: Described, replica: Json) -> Finding:
+    """Made without a key, a replica is encrypted with aws/secretsmanager instead of its own:
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ReplicaRegionType.html
+    """
+    region, message = replica["Region"], replica.get("StatusMessage", "")
+    key = f",KmsKeyId={replica['KmsKeyId']}" if replica.get("KmsKeyId") else ""
+    choice = ""
+    if "already exists" in message:
+        choice = (
+            "; a secret of that name is there: delete that one first, or let it be overwritten by "
+            "--force-overwrite-replica-secret at the end of the command"
+        )
+    return Finding(
+        PROBLEM,
+        "ReplicaFailed",
+        f"the replica in {region} is Failed {message}".strip(),
+        f"applications there read an older value, or none; the command deletes the replica and makes it again{choice}",
+        f"aws secretsmanager remove-regions-from-replication --secret-id {secret.arn} "
+        f"--remove-replica-regions {region} && aws secretsmanager replicate-secret-to-regions "
+        f"--secret-id {secret.arn} --add-replica-regions Region={region}{key}",
+    )
+
+
+def _copied(secret: Described, replica: Json) -> Finding:
+    return Finding(
+        WARNING,
+        f"Replica{replica['Status']}",
+        f"the replica in {replica['Region']} is {replica['Status']} {replica.get('StatusMessage', '')}".strip(),
+        "applications there read an older value until it is copied, and a rotation waits for that: it passes by itself",
+        f"aws secretsmanager describe-secret --secret-id {secret.arn} --query ReplicationStatus",
+    )
+
+
+def _versions(examined: Examined) -> Iterator[Finding]:
+    secret = examined.secret
+    placed = [f"{label} is on {_holder(secret, label)}" for label in (AWSCURRENT, AWSPREVIOUS, AWSPENDING)]
+    yield Finding(
+        NOTE,
+        "Labels",
+        ", ".join(placed),
+        "a rotation gives AWSPENDING to the new version, and moves AWSCURRENT to it once it was proven to log in",
+        f"aws secretsmanager describe-secret --secret-id {secret.arn} --query VersionIdsToStages",
+    )
+
+
+def _holder(secret: Described, label: str) -> str:
+    return next((f"version {version}" for version, stages in secret.stages.items() if label in stages), "none")
 
 
 def _labels(examined: Examined) -> Iterator[Finding]:
@@ -133,14 +176,19 @@ def _schedule(examined: Examined) -> Iterator[Finding]:
             f"rotatorctl rotate {secret.name}",
         )
     if not secret.answer.get("RotationRules"):
-        yield Finding(
-            WARNING,
-            "NoSchedule",
-            "it has a rotation function but no schedule",
-            "it is rotated only when somebody asks for it",
-            f"aws secretsmanager rotate-secret --secret-id {secret.arn} --rotation-rules AutomaticallyAfterDays=30 "
-            "--no-rotate-immediately",
-        )
+        yield _unscheduled(secret)
+
+
+def _unscheduled(secret: Described) -> Finding:
+    """RotateSecret has a rotation that is pending reattempted, whatever else it was asked."""
+    why = "it is rotated only when somebody asks for it"
+    command = (
+        f"aws secretsmanager rotate-secret --secret-id {secret.arn} --rotation-rules AutomaticallyAfterDays=30 "
+        "--no-rotate-immediately"
+    )
+    if secret.pending:
+        why, command = f"{why}; before it can be given one, see the check pending", ""
+    return Finding(WARNING, "NoSchedule", "it has a rotation function but no schedule", why, command)
 
 
 CHECKS = (
@@ -148,6 +196,7 @@ CHECKS = (
     Check("owner", "no AWS service and no CloudFormation stack owns it", _owner),
     Check("regions", "it is the primary, and all its replicas are in sync", _regions),
     Check("labels", "AWSCURRENT is there, and there is no label of your own", _labels),
+    Check("versions", "", _versions),
     Check("rotation", "this stack rotates it", _rotation),
     Check("schedule", "it is not overdue by its schedule", _schedule),
 )

@@ -1,5 +1,6 @@
 """What only the service itself can tell, and no function reports: the commands that show it, to be run by a person."""
 
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ from rotation.model import Credentials
 from rotation.outcome import ROTATED
 from rotation.secret import Secret
 from rotatorctl.aws import AWS_ERRORS
-from rotatorctl.checks.base import NOTE, UNCHECKED, WAITS, Check, Examined, Finding
+from rotatorctl.checks.base import NOTE, UNCHECKED, WAITS, Check, Examined, Finding, day
 
 # By engine, what an administrator of the service asks it. Settings of plug-ins exist only where those are installed.
 POLICY = {
@@ -40,17 +41,30 @@ WITHOUT_POLICY = ("mongo", "redis")
 _PROGRAMS = {
     "postgres": "psql -h {host} -p {port} -U ADMIN -d {dbname} -c {text}",
     "mysql": "mysql -h {host} -P {port} -u ADMIN -p -e {text}",
-    "mongo": "mongosh --host {host} --port {port} -u ADMIN --eval {text}",
-    "redis": "redis-cli -h {host} -p {port} --tls --user ADMIN --askpass {text}",
+    "mongo": "mongosh {tls}{hosts} -u ADMIN --eval {text}",
+    "redis": "redis-cli -h {host} -p {port} {tls}--user ADMIN --askpass {text}",
 }
+_PORT = re.compile(r":\d+$")
 
 
 def asked(engine: str, text: str, user: Credentials) -> str:
     """The command that asks the service; a person puts the administrator's name into it."""
     if engine != "redis":
         text = shlex.quote(text.replace("{user}", literal(user.username)))
-    words = {"host": user.host, "port": str(user.port), "dbname": user.dbname}
-    return _PROGRAMS[engine].format(text=text, **{name: shlex.quote(word) for name, word in words.items()})
+    words = {"host": user.host, "port": str(user.port), "dbname": user.dbname, "hosts": _hosts(user)}
+    quoted = {name: shlex.quote(word) for name, word in words.items()}
+    return _PROGRAMS[engine].format(text=text, tls="--tls " if user.ssl else "", **quoted)
+
+
+def _hosts(user: Credentials) -> str:
+    """MongoDB's connection string: the one way to name several hosts, each with its own port or the secret's.
+
+    https://www.mongodb.com/docs/manual/reference/connection-string/
+    """
+    alone = user.host.count(":") > 1 and not {",", "["} & set(user.host)
+    names = [f"[{user.host}]"] if alone else user.host.split(",")
+    listed = ",".join(name if _PORT.search(name) else f"{name}:{user.port}" for name in names)
+    return f"mongodb://{listed}/" + (f"?replicaSet={user.replica_set}" if user.replica_set else "")
 
 
 def literal(name: str) -> str:
@@ -92,7 +106,7 @@ def _admin_rights(examined: Examined, value: Secret) -> Finding:
         return Finding(
             NOTE,
             "AdminRightsProven",
-            f"the admin had the rights that it needs on {proof.started:%Y-%m-%d}, when it changed the password",
+            f"the admin had the rights that it needs on {day(proof.started)}, when it changed the password",
             "a right that was taken since shows at the next rotation",
         )
     engine = value.traits.module

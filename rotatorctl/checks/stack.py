@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding
+from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding, drifted
+from rotatorctl.permissions import Context, PolicyError, Statement
 from rotatorctl.result import Json
 
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot_rotation.html
@@ -19,7 +20,8 @@ def _functions(examined: Examined) -> Iterator[Finding]:
     for logical_id, function in examined.functions.items():
         name = function.name
         if not function.configuration:
-            yield Finding(PROBLEM, "FunctionMissing", f"the function {name} is gone", "no rotation works", "sam deploy")
+            mend = drifted(examined.stack.name, "no rotation works")
+            yield Finding(PROBLEM, "FunctionMissing", f"the function {name} is gone", *mend)
             continue
         yield from _state(name, function.configuration)
         yield from _runtime(name, function.configuration.get("Runtime", ""))
@@ -78,7 +80,8 @@ def _permission(examined: Examined) -> Iterator[Finding]:
         policy = json.loads(client.get_policy(FunctionName=stack.function_arn)["Policy"])
     except client.exceptions.ResourceNotFoundException:
         policy = {"Statement": []}
-    if not any(_lets_in(statement, examined.secret.arn, account) for statement in policy["Statement"]):
+    keys = {"aws:sourceaccount": account, "aws:sourcearn": examined.secret.arn}
+    if not any(_lets_in(statement, keys) for statement in policy["Statement"]):
         yield Finding(
             PROBLEM,
             "InvokePermissionMissing",
@@ -89,17 +92,17 @@ def _permission(examined: Examined) -> Iterator[Finding]:
         )
 
 
-def _lets_in(statement: Json, secret_arn: str, account: str) -> bool:
+def _lets_in(statement: Json, keys: Context) -> bool:
+    """Whether it allows Secrets Manager the call for this secret; one that is not understood is not believed to."""
     principal = statement.get("Principal")
     service = principal.get("Service") if isinstance(principal, dict) else principal
-    conditions = {key.lower(): value for test in statement.get("Condition", {}).values() for key, value in test.items()}
-    return (
-        statement.get("Effect") == "Allow"
-        and service == "secretsmanager.amazonaws.com"
-        and statement.get("Action") in ("lambda:InvokeFunction", "lambda:*")
-        and conditions.get("aws:sourceaccount", account) == account
-        and conditions.get("aws:sourcearn", secret_arn) == secret_arn
-    )
+    bare = {name: each for name, each in statement.items() if name not in ("Sid", "Principal")} | {"Resource": "*"}
+    try:
+        read = Statement.of(bare)
+    except PolicyError:
+        return False
+    of_service = service in ("secretsmanager.amazonaws.com", ["secretsmanager.amazonaws.com"])
+    return of_service and read.allows and read.applies("lambda:InvokeFunction", "*", keys)
 
 
 def _machine(examined: Examined) -> Iterator[Finding]:
@@ -109,9 +112,8 @@ def _machine(examined: Examined) -> Iterator[Finding]:
     except client.exceptions.StateMachineDoesNotExist:
         status = "DELETING"
     if status != "ACTIVE":
-        yield Finding(
-            PROBLEM, "StateMachineGone", f"the state machine {arn} is gone", "no rotation works", "sam deploy"
-        )
+        mend = drifted(examined.stack.name, "no rotation works")
+        yield Finding(PROBLEM, "StateMachineGone", f"the state machine {arn} is gone", *mend)
 
 
 def _subscriptions(examined: Examined) -> Iterator[Finding]:
@@ -121,7 +123,8 @@ def _subscriptions(examined: Examined) -> Iterator[Finding]:
         subscriptions = [each for page in listed for each in page["Subscriptions"]]
         waiting = [each["Endpoint"] for each in subscriptions if each["SubscriptionArn"] == _UNCONFIRMED]
         subscribe = f"aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint ADDRESS"
-        if len(waiting) == len(subscriptions):
+        # One that was ended by the link in a mail is listed with "Deleted" in place of its ARN.
+        if not any(each["SubscriptionArn"].startswith("arn:") for each in subscriptions):
             yield Finding(
                 PROBLEM, "NobodyIsTold", f"nobody is told of {tells}", f"no confirmed subscription: {arn}", subscribe
             )

@@ -1,12 +1,16 @@
 """The secret's value, read and never shown, and what it needs beside it."""
 
+import re
+import shlex
 from collections.abc import Iterator
 
 from rotation.errors import InvalidSecretError
-from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, day
 from rotatorctl.checks.policies import admin_of
 from rotatorctl.deployed import Described
 from rotatorctl.result import CommandError
+
+_TAG = re.compile(r"tag '(rotation:[^']+)'")
 
 
 def _shape(examined: Examined) -> Iterator[Finding]:
@@ -16,13 +20,7 @@ def _shape(examined: Examined) -> Iterator[Finding]:
     try:
         value = examined.value
     except InvalidSecretError as error:
-        yield Finding(
-            PROBLEM,
-            "InvalidSecret",
-            str(error),
-            "the rotation stops before anything changes",
-            f"aws secretsmanager put-secret-value --secret-id {examined.secret.arn} --secret-string file://value.json",
-        )
+        yield _invalid(str(error), examined.secret.arn)
         return
     strategy = "alternating users" if value.alternates else "single user"
     about = f", {value.credentials}" if value.traits.has_server else ""
@@ -37,6 +35,20 @@ def _shape(examined: Examined) -> Iterator[Finding]:
             "passwords cross the network in clear text at every log-in, or nearly so",
             f"aws secretsmanager put-secret-value --secret-id {examined.secret.arn} --secret-string file://value.json",
         )
+
+
+def _invalid(broken: str, arn: str) -> Finding:
+    """By what is broken: the value, or a tag, which a message names in quotes."""
+    why = "the rotation stops before anything changes"
+    if tag := _TAG.search(broken):
+        why += (
+            "; the command takes the tag off, as if it had never been set; `aws secretsmanager tag-resource` gives it "
+            "another value (docs/engines.md#tags)"
+        )
+        command = f"aws secretsmanager untag-resource --secret-id {arn} --tag-keys {shlex.quote(tag[1])}"
+    else:
+        command = f"aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://value.json"
+    return Finding(PROBLEM, "InvalidSecret", broken, why, command)
 
 
 def _admin(examined: Examined) -> Iterator[Finding]:
@@ -77,7 +89,7 @@ def _admin_rotation(admin: Described) -> Iterator[Finding]:
     if admin.rotation_enabled:
         by = admin.function_arn or f"the service {admin.answer.get('OwningService', 'that owns it')}"
         following = admin.answer.get("NextRotationDate")
-        when = f", and next until {following:%Y-%m-%d}" if following else ""
+        when = f", and next until {day(following)}" if following else ""
         yield Finding(
             NOTE,
             "AdminRotates",
@@ -108,15 +120,17 @@ def _key_of(examined: Examined, secret: Described) -> Iterator[Finding]:
         )
     described = examined.stack.aws.keys.describe_key(KeyId=key)["KeyMetadata"]
     if described["KeyState"] != "Enabled":
+        # Neither operation takes an alias: https://docs.aws.amazon.com/kms/latest/APIReference/API_EnableKey.html
+        id_ = described["KeyId"]
         # A key whose deletion is cancelled is disabled:
         # https://docs.aws.amazon.com/kms/latest/APIReference/API_CancelKeyDeletion.html
-        first = f"aws kms cancel-key-deletion --key-id {key} && " if described["KeyState"] == "PendingDeletion" else ""
+        first = f"aws kms cancel-key-deletion --key-id {id_} && " if described["KeyState"] == "PendingDeletion" else ""
         yield Finding(
             PROBLEM,
             "KeyNotEnabled",
             f"{about} is {described['KeyState']}",
             "nobody can read the secret: 'Access to KMS is not allowed'",
-            f"{first}aws kms enable-key --key-id {key}",
+            f"{first}aws kms enable-key --key-id {id_}",
         )
     yield Finding(
         NOTE,

@@ -355,15 +355,12 @@ def test_after_three_attempts_rotate_says_how_to_start_afresh_and_that_works(att
     refused = rotatorctl(attached.deployed, "rotate", name(attached), "--output", "json")
     found = rotatorctl(attached.deployed, "doctor", name(attached), "--output", "json")
     (pending,) = [each for each in found.data["findings"] if each["check"] == "pending"]
-    words = pending["command"].partition(" && ")[0].split()
-    attached.deployed.stack.secrets.update_secret_version_stage(
-        SecretId=words[words.index("--secret-id") + 1],
-        VersionStage=words[words.index("--version-stage") + 1],
-        RemoveFromVersionId=words[words.index("--remove-from-version-id") + 1],
-    )
+    secret = name(attached)
 
     assert refused.codes == ["AttemptsUsedUpError"]
     assert pending["code"] == "AttemptsUsedUp"
+    assert pending["command"] == f"rotatorctl unstick {secret} && rotatorctl rotate {secret}"
+    assert rotatorctl(attached.deployed, "unstick", secret, "--yes").code == 0
     assert rotatorctl(attached.deployed, "rotate", name(attached)).code == 0
 
 

@@ -1,8 +1,9 @@
 """What `rotatorctl doctor` makes of what it reads, case by case; deployed, tests/integration/test_cli.py."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from botocore.exceptions import ClientError
@@ -10,7 +11,7 @@ from botocore.stub import Stubber
 
 from rotation.executions import Execution
 from rotatorctl.checks import evidence, secret, stack, value
-from rotatorctl.checks.base import UNREAD, Check, Examined, Finding, Function
+from rotatorctl.checks.base import NOTE, UNREAD, Check, Examined, Finding, Function
 from rotatorctl.deployed import Described
 from rotatorctl.executions import ROTATION, Name, Run
 from tests.unit.examined import ACCOUNT, ARN, FUNCTION, NOW, PASSWORD, REGION, World, answering, knowing, world
@@ -20,8 +21,12 @@ pytestmark = pytest.mark.usefixtures("credentials")
 TURN_ON = "rotatorctl onboard app"
 
 
-def test_a_secret_in_good_order_has_no_finding() -> None:
-    assert world().of(secret.CHECKS) == {}
+def test_of_a_secret_in_good_order_it_is_told_which_version_has_which_label() -> None:
+    found = world().of(secret.CHECKS)
+
+    assert found.keys() == {"Labels"}
+    assert found["Labels"].level == NOTE
+    assert found["Labels"].what == "AWSCURRENT is on version one, AWSPREVIOUS is on version zero, AWSPENDING is on none"
 
 
 @pytest.mark.parametrize(
@@ -66,9 +71,49 @@ def test_each_thing_that_is_wrong_with_a_secret_has_a_finding_and_its_command(
 ) -> None:
     found = world(**changes).of(secret.CHECKS)
 
-    assert found.keys() == {code}
+    assert found.keys() == {code, "Labels"}
     assert found[code].command == command
     assert found[code].why
+
+
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1"
+
+
+def replica(**more: str) -> Finding:
+    found = world(ReplicationStatus=[{"Region": "eu-west-1", **more}]).of(secret.CHECKS)
+    return found[f"Replica{more['Status']}"]
+
+
+def test_a_replica_that_is_being_copied_is_only_looked_at() -> None:
+    shows = f"aws secretsmanager describe-secret --secret-id {ARN} --query ReplicationStatus"
+
+    assert replica(Status="InProgress", KmsKeyId=KEY).command == shows
+
+
+def test_a_replica_that_failed_is_made_again_with_its_key() -> None:
+    assert replica(Status="Failed", KmsKeyId=KEY).command.endswith(f" Region=eu-west-1,KmsKeyId={KEY}")
+
+
+@pytest.mark.parametrize(
+    ("message", "chosen"), [("Secret name app already exists in region eu-west-1", True), ("the key is gone", False)]
+)
+def test_a_secret_in_the_way_of_a_replica_is_overwritten_only_by_choice(message: str, chosen: bool) -> None:
+    found = replica(Status="Failed", StatusMessage=message)
+
+    assert ("--force-overwrite-replica-secret" in found.why) == chosen
+    assert "--force-overwrite-replica-secret" not in found.command
+
+
+def test_a_schedule_is_not_given_while_a_version_is_pending() -> None:
+    found = world(RotationRules=None, VersionIdsToStages={"one": ["AWSCURRENT"], "two": ["AWSPENDING"]})
+
+    assert found.of(secret.CHECKS)["NoSchedule"].command == ""
+
+
+def test_days_are_those_of_utc_wherever_the_machine_is() -> None:
+    deleted = datetime(2026, 11, 29, 19, tzinfo=ZoneInfo("America/New_York"))
+
+    assert "2026-11-30" in world(DeletedDate=deleted).of(secret.CHECKS)["ScheduledForDeletion"].what
 
 
 @pytest.mark.parametrize(
@@ -106,6 +151,17 @@ def test_a_value_that_cannot_drive_a_rotation_is_a_problem(text: str) -> None:
 
     assert found.keys() == {"InvalidSecret"}
     assert "no JSON" not in found["InvalidSecret"].what
+    assert found["InvalidSecret"].command.startswith("aws secretsmanager put-secret-value ")
+
+
+@pytest.mark.parametrize("tag", ["rotation:length", "rotation:lenght"])
+def test_a_tag_that_cannot_drive_a_rotation_is_mended_as_a_tag(tag: str) -> None:
+    fields = {"engine": "postgres", "host": "db.example", "username": "app", "password": PASSWORD}
+    made = with_value(world(Tags=[{"Key": tag, "Value": "many"}]), json.dumps(fields))
+
+    found = made.of(value.CHECKS[:1])["InvalidSecret"]
+
+    assert found.command == f"aws secretsmanager untag-resource --secret-id {ARN} --tag-keys {tag}"
 
 
 def test_nothing_is_fine_about_a_value_that_cannot_be_read() -> None:
@@ -116,6 +172,7 @@ def test_nothing_is_fine_about_a_value_that_cannot_be_read() -> None:
 
     assert (found.level, found.code) == (UNREAD, "NotRead")
     assert "Access to KMS is not allowed" in found.what
+    assert found.command == ""
     assert [finding.code for finding in value.CHECKS[0].findings(deleted.examined)] == ["NotCheckedYet"]
 
 
@@ -160,10 +217,10 @@ def test_a_key_of_another_account_is_a_problem() -> None:
     ("state", "command"),
     [
         ("Enabled", ""),
-        ("Disabled", "aws kms enable-key --key-id alias/mine"),
+        ("Disabled", "aws kms enable-key --key-id mine"),
         (
             "PendingDeletion",
-            "aws kms cancel-key-deletion --key-id alias/mine && aws kms enable-key --key-id alias/mine",
+            "aws kms cancel-key-deletion --key-id mine && aws kms enable-key --key-id mine",
         ),
     ],
 )
@@ -214,6 +271,12 @@ ALLOWS = {
         ({"Condition": {}}, False),
         ({"Condition": {"ArnLike": {"AWS:SourceArn": ARN}}}, False),
         ({"Condition": {"ArnLike": {"AWS:SourceArn": ARN + "x"}}}, True),
+        ({"Condition": {"ArnLike": {"AWS:SourceArn": f"arn:aws:secretsmanager:*:{ACCOUNT}:secret:*"}}}, False),
+        ({"Condition": {"StringLike": {"AWS:SourceAccount": "1234*"}}}, False),
+        ({"Condition": {"StringEquals": {"AWS:SourceAccount": ["999999999999", ACCOUNT]}}}, False),
+        ({"Condition": {"StringEquals": {"AWS:SourceArn": "arn:aws:secretsmanager:*"}}}, True),
+        ({"Condition": {"DateGreaterThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}}}, True),
+        ({"Action": "lambda:Invoke*"}, False),
         ({"Condition": {"StringEquals": {"AWS:SourceAccount": "999999999999"}}}, True),
         ({"Principal": {"Service": "events.amazonaws.com"}}, True),
         ({"Effect": "Deny"}, True),
@@ -245,13 +308,22 @@ def test_a_function_without_any_policy_lets_nobody_in() -> None:
     ],
 )
 def test_somebody_has_to_have_confirmed(confirmed: int, waiting: int, codes: set[str]) -> None:
-    made, arns = world(), ["arn:aws:sns:subscription"] * confirmed + ["PendingConfirmation"] * waiting
+    assert subscribed(["arn:aws:sns:subscription"] * confirmed + ["PendingConfirmation"] * waiting) == codes
+
+
+def test_a_subscription_that_was_ended_by_its_link_is_none() -> None:
+    assert subscribed(["Deleted"]) == {"NobodyIsTold"}
+    assert subscribed(["Deleted", "arn:aws:sns:subscription"]) == set()
+
+
+def subscribed(arns: list[str]) -> set[str]:
+    made = world()
     listed = [{"SubscriptionArn": arn, "Endpoint": "team@example.com", "Protocol": "email"} for arn in arns]
     with Stubber(made.examined.stack.aws.topics) as stubber:
         for _ in ("alerts", "notices"):
             stubber.add_response("list_subscriptions_by_topic", {"Subscriptions": listed})
 
-        assert made.of(stack.CHECKS[3:4]).keys() == codes
+        return set(made.of(stack.CHECKS[3:4]))
 
 
 @pytest.mark.parametrize(
@@ -289,8 +361,12 @@ def test_a_function_or_a_state_machine_that_is_gone_is_a_problem() -> None:
     with Stubber(made.examined.stack.aws.machine) as stubber:
         stubber.add_client_error("describe_state_machine", "StateMachineDoesNotExist")
 
-        assert made.of(stack.CHECKS[:1]).keys() == {"FunctionMissing"}
-        assert made.of(stack.CHECKS[2:3]).keys() == {"StateMachineGone"}
+        found = made.of((*stack.CHECKS[:1], *stack.CHECKS[2:3]))
+
+    assert found.keys() == {"FunctionMissing", "StateMachineGone"}
+    for finding in found.values():
+        assert "`sam deploy` finds nothing to change" in finding.why
+        assert finding.command == "aws cloudformation detect-stack-drift --stack-name secret-rotation"
 
 
 def ended(status: str, **report: Any) -> Run:
@@ -309,14 +385,13 @@ def ended(status: str, **report: Any) -> Run:
         (
             ended("FAILED", Outcome="rolled back", RolledBack=3),
             "AttemptsUsedUp",
-            f"aws secretsmanager update-secret-version-stage --secret-id {ARN} --version-stage AWSPENDING "
-            "--remove-from-version-id two && rotatorctl rotate app",
+            "rotatorctl unstick app && rotatorctl rotate app",
         ),
         (ended("FAILED", Outcome="needs a person", RolledBack=0), "PendingMayBeLive", "rotatorctl history app"),
         (ended("ABORTED"), "PendingMayBeLive", "rotatorctl history app"),
     ],
 )
-def test_a_pending_label_is_to_be_taken_off_only_where_awscurrent_was_proven(
+def test_a_pending_label_is_to_be_taken_off_only_by_what_proves_awscurrent_first(
     run: Run | None, code: str, begins: str
 ) -> None:
     made = world(VersionIdsToStages={"one": ["AWSCURRENT"], "two": ["AWSPENDING"]})

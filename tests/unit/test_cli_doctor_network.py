@@ -90,9 +90,26 @@ def test_without_endpoint_and_nat_there_is_no_way(net: Network) -> None:
 
     assert found.keys() == {"NoWayToSecretsManager"}
     assert found["NoWayToSecretsManager"].command == (
+        "group=$(aws ec2 create-security-group --group-name secretsmanager-endpoint --description 'Secrets Manager' "
+        f"--vpc-id {net.vpc} --query GroupId --output text) && aws ec2 authorize-security-group-ingress "
+        f'--group-id "$group" --protocol tcp --port 443 --source-group {net.group} && '
         f"aws ec2 create-vpc-endpoint --vpc-id {net.vpc} --vpc-endpoint-type Interface --service-name {SERVICE} "
-        f"--subnet-ids {net.subnet} --security-group-ids {net.group} --private-dns-enabled"
+        f'--subnet-ids {net.subnet} --security-group-ids "$group" --private-dns-enabled'
     )
+
+
+def test_a_new_endpoint_is_in_one_subnet_of_each_zone(net: Network) -> None:
+    zones = {"10.0.2.0/24": f"{REGION}a", "10.0.3.0/24": f"{REGION}a", "10.0.4.0/24": f"{REGION}b"}
+    first, second, other = (
+        net.ec2.create_subnet(VpcId=net.vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+        for cidr, zone in zones.items()
+    )
+    seen = Vpc.read(net.ec2, {"SubnetIds": [first, second, other], "SecurityGroupIds": [net.group]}, REGION)
+
+    named = network._new_endpoint(seen, [first, second, other]).partition("--subnet-ids ")[2].split(" --")[0].split()
+
+    assert len(named) == 2
+    assert other in named
 
 
 def test_an_internet_gateway_is_no_way_for_a_function(net: Network) -> None:
@@ -199,7 +216,12 @@ def test_the_endpoints_policy_has_to_let_the_calls_through(
     whole = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"} | statement
     net.endpoint(PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [whole]}))
 
-    assert net.findings().keys() == codes
+    found = net.findings()
+
+    assert found.keys() == codes
+    assert not any("--reset-policy" in finding.command for finding in found.values())
+    assert all(finding.command.startswith("aws ec2 describe-vpc-endpoints ") for finding in found.values())
+    assert ("modify" in "".join(each.command for each in found.values())) == ("EndpointPolicyRefuses" in codes)
 
 
 def test_an_endpoint_that_is_not_ready_is_a_problem(net: Network) -> None:

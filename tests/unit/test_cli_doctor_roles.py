@@ -15,6 +15,7 @@ from tests.unit.examined import ACCOUNT, ARN, REGION, World, functions, knowing,
 
 pytestmark = pytest.mark.usefixtures("credentials")
 DOCUMENTS = Deployment(TEMPLATE, "secret-rotation", REGION, ACCOUNT).roles()
+DRIFT = "aws cloudformation detect-stack-drift --stack-name secret-rotation"
 ADMIN = Described({"ARN": ARN.replace("app-", "admin-"), "Name": "admin"})
 
 
@@ -69,6 +70,7 @@ def test_a_right_that_somebody_took_away_is_named(made: World, role: str, action
     found = made.of(roles.CHECKS)
 
     assert found.keys() == {"RoleLacksRight"}
+    assert found["RoleLacksRight"].command == DRIFT
     missing = ", ".join(f"{action} on {secret}" for secret in on)
     assert found["RoleLacksRight"].what == f"the role {role} may not do {missing}"
 
@@ -78,7 +80,10 @@ def test_a_role_that_is_gone_is_a_problem(made: World) -> None:
     iam.delete_role_policy(RoleName="FinishSecretRole", PolicyName="policy-0")
     iam.delete_role(RoleName="FinishSecretRole")
 
-    assert made.of(roles.CHECKS).keys() == {"RoleMissing"}
+    found = made.of(roles.CHECKS)
+
+    assert found.keys() == {"RoleMissing"}
+    assert found["RoleMissing"].command == DRIFT
 
 
 def test_a_policy_that_is_not_understood_is_not_fine(made: World) -> None:
@@ -98,3 +103,7 @@ def test_a_boundary_is_told(made: World) -> None:
 
     assert found.keys() == {"RoleHasBoundary"}
     assert boundary in found["RoleHasBoundary"].what
+    assert found["RoleHasBoundary"].command == (
+        f"aws iam get-policy-version --policy-arn {boundary} --version-id "
+        f'"$(aws iam get-policy --policy-arn {boundary} --query Policy.DefaultVersionId --output text)"'
+    )

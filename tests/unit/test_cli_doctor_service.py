@@ -2,13 +2,16 @@
 
 import json
 import shlex
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from rotation import engines
 from rotation.executions import Execution
+from rotation.model import Credentials
 from rotation.secret import Secret
 from rotatorctl.checks import evidence, schedule, server, value
 from rotatorctl.checks.base import PROBLEM, UNCHECKED
@@ -54,6 +57,7 @@ FAILURES = [
         "CertificateNotTrusted",
     ),
     ("InvalidSecretError", "the secret's key 'username' is missing", "ValueRefused"),
+    ("InvalidSecretError", "the tag 'rotation:length' is 'many'", "ValueRefused"),
     ("AccessDeniedError", "secretsmanager:GetSecretValue on app: Access to KMS is not allowed", "KmsRefused"),
     ("AccessDeniedError", "rds:DescribeDBInstances on orders: AccessDenied: no", "RdsRefused"),
     ("AccessDeniedError", "secretsmanager:PutSecretValue on app: AccessDeniedException: no", "PutSecretValueRefused"),
@@ -78,6 +82,18 @@ def test_each_cause_of_a_failed_rotation_has_a_finding_of_its_own(error: str, re
     assert found[code].why
     assert found[code].command.startswith(("aws ", "sam "))
     assert "{" not in found[code].command
+
+
+def test_a_failure_by_a_tag_is_not_mended_by_a_value() -> None:
+    found = last_rotation(knowing(world(), runs=[ended("InvalidSecretError", "the tag 'rotation:length' is 'many'")]))
+
+    assert found["ValueRefused"].command == f"aws secretsmanager describe-secret --secret-id {ARN} --query Tags"
+
+
+def test_a_certificate_is_handed_to_sam_as_one_word_in_quotes_of_its_own() -> None:
+    found = last_rotation(knowing(world(), runs=[ended("InvalidSecretError", "the certificate is not trusted")]))
+
+    assert f"{found['CertificateNotTrusted'].command}\n" in Path("docs/deploying.md").read_text("utf-8")
 
 
 def test_there_is_no_cause_beside_these() -> None:
@@ -105,6 +121,16 @@ def test_a_log_in_that_nobody_has_tried_gets_a_command_that_keeps_its_schedule(
     found = knowing(world(**changes), runs=[]).of(evidence.CHECKS[2:])
 
     assert found["NotCheckedYet"].command == command
+    assert ("turns rotation on" in found["NotCheckedYet"].why) == command.startswith("rotatorctl onboard")
+
+
+@pytest.mark.parametrize("changes", [{}, {"RotationEnabled": False}], ids=str)
+def test_a_log_in_is_not_tried_while_that_would_retry_what_is_pending(changes: dict[str, Any]) -> None:
+    pending = {"one": ["AWSCURRENT"], "two": ["AWSPENDING"]}
+    found = knowing(world(VersionIdsToStages=pending, **changes), runs=[]).of(evidence.CHECKS[2:])
+
+    assert found["NotCheckedYet"].command == ""
+    assert "see the check pending" in found["NotCheckedYet"].why
 
 
 def test_an_error_whose_cause_is_not_known_keeps_the_name_of_the_check() -> None:
@@ -130,6 +156,20 @@ def test_a_rotation_that_secrets_manager_does_not_count_is_told(counted: int | N
     dated = None if counted is None else NOW - timedelta(days=counted)
 
     assert last_rotation(knowing(world(LastRotatedDate=dated), runs=[rotated()])).keys() == codes
+
+
+def test_moments_count_in_utc_wherever_the_machine_is() -> None:
+    there = ZoneInfo("America/New_York")
+    counted = datetime(2026, 11, 20, tzinfo=UTC).astimezone(there)
+    began = datetime(2026, 11, 20, 2, 30, tzinfo=UTC).astimezone(there)
+    run = Run(Execution("arn:execution", "name", "SUCCEEDED", {}, "", ""), Name(ROTATION, "one", 1), began, began)
+    in_utc = Run(run.execution, run.name, began.astimezone(UTC), began)
+
+    logged_in = knowing(world(), runs=[run]).of(evidence.CHECKS[2:])["LoggedIn"]
+
+    assert last_rotation(knowing(world(LastRotatedDate=counted), runs=[in_utc])) == {}
+    assert last_rotation(knowing(world(LastRotatedDate=counted), runs=[run])) == {}
+    assert "2026-11-20 02:30 UTC" in logged_in.what
 
 
 def service(engine: str, runs: list[Run] | None = None, **more: Any) -> dict[str, Any]:
@@ -171,6 +211,31 @@ def test_the_admins_rights_are_open_until_a_rotation_proves_them(engine: str) ->
     assert "db.example" in before["AdminRightsNotChecked"].command
     assert "AdminRightsNotChecked" not in after
     assert f"{NOW:%Y-%m-%d}" in after["AdminRightsProven"].what
+
+
+@pytest.mark.parametrize(
+    ("more", "asks"),
+    [
+        ({}, "mongosh --tls mongodb://db.example:27017/ -u ADMIN"),
+        ({"ssl": False}, "mongosh mongodb://db.example:27017/ -u ADMIN"),
+        (
+            {"host": "a.example:27018,b.example", "replicaSet": "rs0"},
+            "mongosh --tls 'mongodb://a.example:27018,b.example:27017/?replicaSet=rs0' -u ADMIN",
+        ),
+        ({"host": "2001:db8::1"}, "mongosh --tls 'mongodb://[2001:db8::1]:27017/' -u ADMIN"),
+    ],
+)
+def test_mongosh_gets_tls_and_all_hosts(more: dict[str, Any], asks: str) -> None:
+    found = service("mongo", masterarn=ADMIN, **more)
+
+    assert found["AdminRightsNotChecked"].command.startswith(f"{asks} --eval ")
+
+
+@pytest.mark.parametrize("ssl", [True, False])
+def test_redis_is_asked_by_tls_only_where_the_functions_use_it(ssl: bool) -> None:
+    user = Credentials("app", PASSWORD, "db.example", 6379, ssl=ssl)
+
+    assert ("--tls" in server.asked("redis", "ACL WHOAMI", user)) == ssl
 
 
 def test_a_users_name_is_quoted_for_sql_and_for_the_shell() -> None:
