@@ -6,8 +6,7 @@ import sys
 def main() -> None:
     """The entry point of the installed package. Ends the process."""
     try:
-        # Reading the modules takes a moment, in which Ctrl-C may come.
-        from rotatorctl.cli import cli  # noqa: PLC0415
+        from rotatorctl.cli import cli  # noqa: PLC0415  reading the modules takes a moment, in which Ctrl-C may come
 
         cli(prog_name="rotatorctl")
     except KeyboardInterrupt:

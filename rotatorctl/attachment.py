@@ -8,11 +8,10 @@ from botocore.exceptions import ClientError
 
 from rotation.executions import attempt_name
 from rotation.model import AWSPENDING, TEST
-from rotatorctl.aws import AWS_ERRORS, explained
+from rotatorctl.aws import EXPLAINED, explained
 from rotatorctl.deployed import Described, Stack, tag_list
 from rotatorctl.executions import Executions, Run
 from rotatorctl.following import Following
-from rotatorctl.result import CommandError
 from rotatorctl.schedule import rules_of, words
 
 if TYPE_CHECKING:
@@ -96,9 +95,7 @@ class Attachment:
         for undo in (self._look, self._cancel, self._take_label_off, self._restore, self._put_tags_back):
             try:
                 undo()
-            except CommandError as error:
-                left.append(error.problem.message)
-            except AWS_ERRORS as error:
+            except EXPLAINED as error:
                 left.append(explained(error).message)
         return left
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 type AwsError = exceptions.ClientError | exceptions.BotoCoreError
 
 AWS_ERRORS = (exceptions.ClientError, exceptions.BotoCoreError)
+# Of these `explained` makes a problem; every other error is a defect of this tool.
+EXPLAINED = (CommandError, *AWS_ERRORS)
 _CONFIG = Config(
     connect_timeout=5,
     read_timeout=30,
@@ -142,8 +144,10 @@ class Aws:
             return client
 
 
-def explained(error: AwsError) -> Problem:
-    """An error of a call to AWS as a sentence with a next step."""
+def explained(error: AwsError | CommandError) -> Problem:
+    """An error as a sentence with a next step: this tool's own, or that of a call to AWS."""
+    if isinstance(error, CommandError):
+        return error.problem
     if isinstance(error, exceptions.ClientError):
         answer = error.response["Error"]
         code, next_step = _CODES.get(answer["Code"], ("AwsError", _LATER if _passes(error) else _MEND))

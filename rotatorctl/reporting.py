@@ -6,10 +6,10 @@ from typing import NoReturn
 
 import click
 
-from rotatorctl.aws import AWS_ERRORS, explained
+from rotatorctl.aws import EXPLAINED, explained
 from rotatorctl.render import show
 from rotatorctl.repeating import repeating
-from rotatorctl.result import CommandError, Problem, Result
+from rotatorctl.result import Problem, Result
 
 OUTPUT_OPTIONS = (
     click.option(
@@ -54,9 +54,7 @@ def report(
 def _not_done(name: str, error: Exception) -> Result:
     if isinstance(error, click.ClickException):
         raise error
-    if isinstance(error, CommandError):
-        return Result(name, problems=(error.problem,))
-    if isinstance(error, AWS_ERRORS):
+    if isinstance(error, EXPLAINED):
         return Result(name, problems=(explained(error),))
     defect = Problem(
         "DefectError", f"{type(error).__name__}: {error}", "repeat it with --debug and report what it shows"

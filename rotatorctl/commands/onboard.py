@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from rotatorctl.attachment import Attachment
-from rotatorctl.aws import AWS_ERRORS, explained
+from rotatorctl.aws import EXPLAINED, explained
 from rotatorctl.checks.causes import cause_of
 from rotatorctl.commands.rotate import Pace, rotated
 from rotatorctl.deployed import Described, Stack
@@ -11,7 +11,7 @@ from rotatorctl.executions import LOGGED_IN, Run
 from rotatorctl.following import Following
 from rotatorctl.new_secret import create, discard
 from rotatorctl.plan import Plan
-from rotatorctl.result import CommandError, Json, Problem, Result
+from rotatorctl.result import Json, Problem, Result
 from rotatorctl.schedule import moment, rules_of, words
 
 UNCHANGED, ATTACHED, CREATED, PUT_BACK, REFUSED = "unchanged", "attached", "created", "put back", "refused"
@@ -61,9 +61,7 @@ def _attached(attachment: Attachment) -> Run | Failed:
     """Attach, and see the log-in proven."""
     try:
         return _proven(attachment)
-    except CommandError as error:
-        return Failed(error.problem)
-    except AWS_ERRORS as error:
+    except EXPLAINED as error:
         return Failed(explained(error))
 
 
@@ -130,9 +128,7 @@ def _now(plan: Plan) -> Described | Problem:
     """The secret, or why it could not be read, which changes nothing of what was done."""
     try:
         return Described.read(plan.stack.aws, plan.secret.arn)
-    except CommandError as error:
-        return error.problem
-    except AWS_ERRORS as error:
+    except EXPLAINED as error:
         return explained(error)
 
 

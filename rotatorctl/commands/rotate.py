@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED
-from rotatorctl.aws import AWS_ERRORS, explained
+from rotatorctl.aws import EXPLAINED, explained
 from rotatorctl.deployed import Stack, secrets_of
 from rotatorctl.executions import RUNNING, Run
 from rotatorctl.following import JOINED, RETRIED, Begun, Following, Progress
@@ -86,9 +86,7 @@ class Campaign:
             if self.pace.no_wait:
                 return _only_begun(begun)
             return _ended(self.following, begun, self.following.follow(begun))
-        except CommandError as error:
-            problem = error.problem
-        except AWS_ERRORS as error:
+        except EXPLAINED as error:
             problem = explained(error)
         named = Problem(problem.code, problem.message, problem.next_step, secret_id)
         return Ended(secret_id, {"secret": secret_id, "outcome": REFUSED, "error": problem.code}, problem=named)
