@@ -5,6 +5,7 @@ import json
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -415,6 +416,21 @@ def test_a_private_ca_that_is_no_certificate_is_named(
 
     with pytest.raises(InvalidSecretError, match="PRIVATE_CA"):
         engine.verify(world.user())
+
+
+def test_the_authorities_to_trust_are_read_once_and_not_at_each_log_in(
+    world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them takes longer than a log-in, and a log-in falls between the change and the promotion."""
+    user = world.user()
+    engine.verify(user)
+    read: list[int] = []
+    for name in ("load_verify_locations", "set_default_verify_paths"):
+        monkeypatch.setattr(ssl.SSLContext, name, lambda *_, **__: read.append(1))
+
+    engine.verify(user)
+
+    assert read == []
 
 
 @pytest.fixture

@@ -142,9 +142,7 @@ def _login(credentials: Credentials) -> Iterator[Client]:
     with _translated(str(credentials)):
         context = verified_context() if credentials.ssl else None
         reach(_addresses(credentials), context, CONNECT_TIMEOUT, _greeted)
-        with _client(credentials) as client:
-            # PyMongo takes only names of files, which carry neither this context's flags nor a store of hashed names.
-            setattr(client.options.pool_options, "_PoolOptions__ssl_context", context)  # noqa: B010  private
+        with _client(credentials, context) as client:
             try:
                 _run(client, "admin", {"ping": 1})
             except (ValueError, IndexError):
@@ -154,17 +152,17 @@ def _login(credentials: Credentials) -> Iterator[Client]:
 
 def _addresses(credentials: Credentials) -> list[tuple[str, int]]:
     host = credentials.host
-    listed = f"[{host}]" if host.count(":") > 1 and not {",", "["} & set(host) else host
-    return [(name, int(port or 0)) for name, port in split_hosts(listed, credentials.port)]
+    host = f"[{host}]" if host.count(":") > 1 and not {",", "["} & set(host) else host
+    return [(name, int(port or 0)) for name, port in split_hosts(host, credentials.port)]
 
 
-def _client(credentials: Credentials) -> Client:
+def _client(credentials: Credentials, context: ssl.SSLContext | None) -> Client:
     """A client that has not connected yet. It tries nothing twice: a refused log-in may count against the user."""
     hosts = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in _addresses(credentials)]
     seconds = {"connect": CONNECT_TIMEOUT, "serverSelection": CONNECT_TIMEOUT, "socket": STATEMENT_TIMEOUT + 1}
     options: Document = {f"{what}TimeoutMS": limit * 1000 for what, limit in seconds.items()}
     options |= {"retryReads": False, "retryWrites": False, "maxPoolSize": 1, "serverMonitoringMode": "poll"}
-    return MongoClient(
+    client: Client = MongoClient(
         hosts,
         connect=False,
         username=credentials.username,
@@ -172,10 +170,13 @@ def _client(credentials: Credentials) -> Client:
         authSource=credentials.dbname,
         replicaSet=credentials.replica_set or None,
         directConnection=len(hosts) == 1 and not credentials.replica_set,
-        tls=credentials.ssl,
-        appname="secret rotation",
-        **options,
+        **options | {"appname": "secret rotation"},
     )
+    # PyMongo takes only names of files, and would read a store for each client, which takes longer than the log-in.
+    pool: Any = client.options.pool_options
+    pool._PoolOptions__ssl_context = context
+    assert pool._ssl_context is context, "PyMongo would not use this TLS"
+    return client
 
 
 def _greeted(plain: socket.socket) -> bool:
