@@ -8,17 +8,19 @@ import click
 from rich.console import Console
 
 from rotatorctl.cli_onboarding import offboard, onboard
-from rotatorctl.command import PATIENCE, Find, command, pairs
+from rotatorctl.command import PATIENCE, Find, ask, command, pairs
 from rotatorctl.commands.doctor import doctor as examine
 from rotatorctl.commands.history import history as list_executions
 from rotatorctl.commands.local import local
 from rotatorctl.commands.rotate import Pace, chosen
 from rotatorctl.commands.rotate import rotate as rotate_secrets
 from rotatorctl.commands.status import status as list_secrets
-from rotatorctl.commands.unstick import nothing_stuck, stuck
+from rotatorctl.commands.unstick import nothing_stuck
 from rotatorctl.commands.unstick import unstick as unstick_secret
-from rotatorctl.progress import watched
+from rotatorctl.following import Following
+from rotatorctl.progress import nothing_done_yet, stopped_by_ctrl_c, watched
 from rotatorctl.result import Result
+from rotatorctl.stuck import stuck
 
 
 def _version() -> str:
@@ -107,19 +109,20 @@ def doctor(find: Find, secret: str) -> Result:
 @click.argument("secret")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def unstick(find: Find, secret: str, yes: bool) -> Result:
-    """Take AWSPENDING off a version that a rotation has left behind.
+    """Take AWSPENDING off a version that a rotation has left behind, or finish that rotation.
 
     SECRET is a name or an ARN. The state machine proves first which credential logs in. AWSPENDING is taken off only if
-    AWSCURRENT is proven to; if only the pending value is, AWSCURRENT is moved to it; else no label is moved.
+    AWSCURRENT is proven to; if only the pending value is, the rotation is finished with it; else no label is moved.
+    Ctrl-C stops watching, and moves no label.
     """
-    stack = find()
-    if (found := stuck(stack, secret)) is None:
-        return nothing_stuck(secret)
-    click.echo(found.plan, err=True)
-    if not yes:
-        click.confirm("Go on?", abort=True, err=True)
-    with watched(Console(stderr=True)) as progress:
-        return unstick_secret(stack, found, progress)
+    with nothing_done_yet():
+        stack = find()
+        if (found := stuck(stack, secret)) is None:
+            return nothing_stuck(secret)
+        ask(found.plan, yes)
+    doing = "looking which credential logs in; Ctrl-C stops watching, not looking"
+    with stopped_by_ctrl_c() as stop, watched(Console(stderr=True), doing) as progress:
+        return unstick_secret(found, Following(stack, progress, stop, patience=0))
 
 
 for each in (rotate, status, history, doctor, unstick, onboard, offboard, local):

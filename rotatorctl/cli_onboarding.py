@@ -6,7 +6,7 @@ from typing import Any, TextIO
 import click
 from rich.console import Console
 
-from rotatorctl.command import PATIENCE, Find, command, pairs
+from rotatorctl.command import PATIENCE, Find, ask, command, pairs
 from rotatorctl.commands.offboard import leaving
 from rotatorctl.commands.offboard import offboard as offboard_secret
 from rotatorctl.commands.onboard import onboard as onboard_secret
@@ -84,9 +84,7 @@ def onboard(find: Find, secret: str | None, source: Mapping[str, Any], yes: bool
     if plan.problems:
         return refused(plan)
     if not plan.changes_nothing:
-        click.echo(plan.text, err=True)
-        if not yes:
-            click.confirm("Go on?", abort=True, err=True)
+        ask(plan.text, yes)
     doing = "onboarding; Ctrl-C puts back what was changed, as far as AWS lets it"
     with stopped_by_ctrl_c() as stop, watched(Console(stderr=True), doing) as progress:
         return onboard_secret(plan, Following(stack, progress, stop, wanted.patience))
@@ -104,9 +102,7 @@ def offboard(find: Find, secret: str, restore: bool, yes: bool) -> Result:
     stack = find()
     found = leaving(stack, secret, restore)
     if found.changes_something:
-        click.echo(found.plan, err=True)
-        if not yes:
-            click.confirm("Go on?", abort=True, err=True)
+        ask(found.plan, yes)
     return offboard_secret(found)
 
 

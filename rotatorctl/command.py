@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from rotatorctl.aws import Aws
 from rotatorctl.deployed import Stack
+from rotatorctl.repeating import OPTIONS, with_options
 from rotatorctl.reporting import OUTPUT_OPTIONS, report
 from rotatorctl.result import Result
 
@@ -51,18 +52,25 @@ def command(function: Callable[..., Result]) -> click.Command:
     @functools.wraps(function)
     def run(*, stack: str, region: str | None, profile: str | None, output: str, debug: bool, **rest: Any) -> None:
         find = functools.partial(_find, region, profile, stack)
-        given = _of_command_line(stack=stack, region=region, profile=profile)
-        report(function.__name__, functools.partial(function, find, **rest), output, debug, given)
+        report(function.__name__, functools.partial(function, find, **rest), output, debug, _given())
 
     for option in reversed(_OPTIONS):
         run = option(run)
     return click.command()(run)
 
 
-def _of_command_line(**options: str | None) -> dict[str, str]:
-    """Those that were typed: what the environment says, it says to the next command, too."""
-    source = click.get_current_context().get_parameter_source
-    return {name: value for name, value in options.items() if value and source(name) is ParameterSource.COMMANDLINE}
+def ask(plan: str, yes: bool) -> None:
+    """Show what is going to be done, and without `yes` ask for it. Raises click.Abort if it is not to be done."""
+    click.echo(with_options(plan, _given()), err=True)
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+
+
+def _given() -> dict[str, str]:
+    """The options that were typed: what the environment says, it says to the next command, too."""
+    context = click.get_current_context()
+    typed = [name for name in OPTIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    return {name: context.params[name] for name in typed if context.params[name]}
 
 
 def _find(region: str | None, profile: str | None, stack: str) -> Stack:

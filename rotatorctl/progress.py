@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -42,3 +43,12 @@ def stopped_by_ctrl_c() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def nothing_done_yet() -> Iterator[None]:
+    """What comes before the first change: Ctrl-C there is a question that was not answered. Raises click.Abort."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.Abort from None

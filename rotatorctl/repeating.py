@@ -8,6 +8,7 @@ from functools import partial
 
 from rotatorctl.result import Json, Problem, Result
 
+OPTIONS = ("stack", "region", "profile")
 _OF_AWS = {"region": "--region", "profile": "--profile"}
 # Each with the names that it has for the options. An operation of AWS has a hyphen, but for a few, so that no prose
 # is taken for one; the lookbehind leaves the parts of a path or an address out.

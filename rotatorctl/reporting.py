@@ -25,8 +25,8 @@ OUTPUT_OPTIONS = (
 # All questions come before the first change.
 _DECLINED = Problem(
     "DeclinedError",
-    "a question was answered with no, or not at all, so nothing was changed",
-    "repeat the command and answer it; with --yes it asks for nothing but a password",
+    "it was not told to go on, so nothing was changed",
+    "repeat the command and answer its question; with --yes it asks for nothing but a password",
 )
 
 
@@ -40,8 +40,6 @@ def report(
     try:
         result = call()
     except click.Abort:
-        if output != "json":
-            raise
         result = Result(name, problems=(_DECLINED,))
     except Exception as error:
         if debug:

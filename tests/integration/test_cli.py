@@ -8,13 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.contract.mysql_world import MySQLWorld
 from tests.integration.conftest import Deployed, DeployedSecret, until
+from tests.integration.test_deployed_engines import application
 
 pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
 
@@ -421,18 +423,71 @@ def test_unstick_moves_no_label_while_nothing_is_proven_to_log_in(attached: Depl
     assert labels(attached) == {"AWSCURRENT", "AWSPENDING"}
 
 
-def test_unstick_restores_awscurrent_where_the_database_has_the_pending_password(attached: DeployedSecret) -> None:
+def verifier(secret: DeployedSecret) -> Any:
+    """What the server keeps of the password; made anew whenever that is set, be it to the same."""
+    with secret.deployed.server.admin() as admin:
+        return admin.run("SELECT rolpassword FROM pg_authid WHERE rolname = :user", user=secret.user)
+
+
+def test_unstick_finishes_what_rotate_refuses_where_the_database_has_the_pending_password(
+    attached: DeployedSecret,
+) -> None:
     with attached.deployed.throttled("FinishSecretFunction"):
-        rotatorctl(attached.deployed, "rotate", name(attached))
+        for _ in range(3):
+            rotatorctl(attached.deployed, "rotate", name(attached))
     attached.outcome()
+    pending = attached.password("AWSPENDING")
     with attached.deployed.server.admin() as admin:
-        admin.run(f"ALTER ROLE \"{attached.user}\" PASSWORD '{attached.password('AWSPENDING')}'")
+        admin.run(f"ALTER ROLE \"{attached.user}\" PASSWORD '{pending}'")
+    before = verifier(attached)
 
     ran = rotatorctl(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
 
-    assert (ran.code, ran.data["outcome"]) == (0, "cleared")
-    assert attached.logs_in(attached.old)
-    assert labels(attached) == {"AWSCURRENT"}
+    assert (ran.code, ran.codes) == (0, [])
+    assert (ran.data["outcome"], ran.data["workingCredential"]) == ("finished", "AWSPENDING")
+    assert attached.password() == pending
+    assert attached.logs_in(pending)
+    assert verifier(attached) == before
+    assert rotatorctl(attached.deployed, "unstick", name(attached), "--output", "json").data["outcome"] == (
+        "nothing stuck"
+    )
+
+
+def test_unstick_stopped_by_ctrl_c_says_what_still_runs_and_moves_no_label(attached: DeployedSecret) -> None:
+    with attached.deployed.throttled("FinishSecretFunction"):
+        rotatorctl(attached.deployed, "rotate", name(attached))
+    attached.outcome()
+    process = started(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
+    assert process.stderr
+    until(lambda: "AwaitLateStatement" in process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    ran = ended(process)
+
+    assert (ran.code, ran.codes, ran.data["outcome"]) == (1, ["StillRunningError"], "running")
+    assert "Traceback" not in ran.err
+    assert labels(attached) == {"AWSCURRENT", "AWSPENDING"}
+    joined = rotatorctl(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
+    assert (joined.data["outcome"], joined.data["executionArn"]) == ("cleared", ran.data["executionArn"])
+
+
+def test_unstick_of_two_who_alternate_finishes_with_the_one_who_logs_in_and_changes_neither(
+    deployed: Deployed,
+) -> None:
+    first, alternating = application(deployed, "mariadb", {"rotation:strategy": "alternating-users"})
+    server = deployed.others["mariadb"]
+    assert isinstance(server, MySQLWorld)
+    with deployed.throttled("FinishSecretFunction"):
+        alternating.rotate()
+        alternating.outcome()
+    pending = alternating.password("AWSPENDING")
+    server.sql(f"ALTER USER '{first.username}' IDENTIFIED BY 'changed-by-hand'")
+
+    ran = rotatorctl(deployed, "unstick", alternating.arn, "--yes", "--output", "json")
+
+    assert (ran.code, ran.codes, ran.data["outcome"]) == (0, [], "finished")
+    assert alternating.password() == pending
+    assert server.logs_in(replace(first, username=f"{first.username}_clone", password=pending))
+    assert server.logs_in(replace(first, password="changed-by-hand"))
 
 
 def test_unstick_finishes_where_only_the_pending_value_logs_in(attached: DeployedSecret) -> None:

@@ -1,11 +1,12 @@
 """The commands that a result names have the stack, Region and profile that it was asked for."""
 
 import json
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from rotatorctl import cli, command
+from rotatorctl import cli, cli_onboarding, command
 from rotatorctl.repeating import repeating, with_options
 from rotatorctl.result import Problem, Result, Table
 
@@ -123,6 +124,24 @@ def test_what_was_typed_is_repeated_and_what_the_environment_says_is_left_to_it(
 
     assert next_step(typed.output, output) == "rotatorctl onboard --stack b app"
     assert next_step(untyped.output, output) == "rotatorctl onboard app"
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "finds"),
+    [("unstick", cli, "stuck"), ("onboard", cli_onboarding, "prepared"), ("offboard", cli_onboarding, "leaving")],
+)
+def test_a_plan_that_is_asked_for_names_its_commands_with_what_was_typed(
+    name: str, where: ModuleType, finds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = "later: rotatorctl rotate app"
+    found = SimpleNamespace(plan=plan, text=plan, problems=(), changes_nothing=False, changes_something=True)
+    monkeypatch.setattr(where, finds, lambda *_: found)
+    monkeypatch.setattr(command, "_find", lambda *_: None)
+
+    asked = CliRunner().invoke(cli.cli, [name, "app", "--stack", "b", "--profile", "my own"], input="n\n")
+
+    assert "later: rotatorctl rotate --stack b --profile 'my own' app\nGo on? [y/N]" in asked.output
+    assert asked.exit_code == 1
 
 
 def next_step(told: str, output: str) -> str:
