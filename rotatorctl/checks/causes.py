@@ -10,13 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cause:
-    """`words` are in the reason of the failure; the command may have `{secret}` and `{execution}`."""
+    """`words` are in the reason of the failure, `step` is the one that failed; both may be empty.
+
+    The command may have `{secret}`, `{execution}`, `{role}` for SetSecret's, and `{service}` for the command by which
+    its administrator asks the service for its rules.
+    """
 
     error: str
     code: str
     why: str
     command: str = ""
     words: str = ""
+    step: str = ""
 
 
 _NETWORK = "aws ec2 describe-vpc-endpoints --filters Name=service-name,Values='*.secretsmanager'"
@@ -28,8 +33,39 @@ _WRITERS = (
     "--max-results 20"
 )
 
-# The first that fits; of one error those with words come first.
+_ENCRYPTION = (
+    "the way in which the service keeps the password is not one by which it lets this user in: in PostgreSQL "
+    "password_encryption has to fit the method in pg_hba.conf, in RDS rds.accepted_password_auth_method; the command "
+    "shows what it is set to"
+)
+
+# The first that fits; of one error those with words or a step come first.
 CAUSES = (
+    Cause(
+        "UnavailableError",
+        "PasswordEncryptionDiffers",
+        f"the server asks for a log-in that the functions' driver does not know; {_ENCRYPTION}",
+        "{service}",
+        "Authentication method",
+    ),
+    *(
+        Cause(
+            "InvalidSecretError",
+            "PasswordEncryptionDiffers",
+            "the server asks for a log-in that the functions' driver does not know: give the user another plug-in",
+            "{service}",
+            words,
+        )
+        for words in ("by a method that is not supported", "Authentication plugin", "authentication protocol")
+    ),
+    Cause(
+        "LoginRefusedError",
+        "PasswordEncryptionDiffers",
+        f"SetSecret had just set the new password, which is refused all the same: {_ENCRYPTION}. Or something else "
+        "changed the password in between",
+        "{service}",
+        step="TestSecret",
+    ),
     Cause(
         "UnavailableError",
         "SecretsManagerNotReached",
@@ -93,8 +129,12 @@ CAUSES = (
     Cause(
         "AccessDeniedError",
         "RdsRefused",
-        "the role may not ask RDS for the endpoint of an admin secret that RDS manages (docs/permissions.md)",
-        "sam deploy",
+        "SetSecret's role may not ask RDS for the endpoint of an admin secret that RDS manages. If the command shows "
+        "no statement with rds:DescribeDBInstances and rds:DescribeDBClusters, bring the template's back by `sam build "
+        "&& sam deploy`, or if that finds nothing to change by a change set with --deployment-mode REVERT_DRIFT. If it "
+        "shows one, let the boundary or the policy that the error names allow both; for a database of another account "
+        "or Region name an admin secret of your own, with host and port",
+        "aws iam get-role-policy --role-name {role} --policy-name SetSecret",
         "rds:",
     ),
     Cause(
@@ -139,6 +179,7 @@ CAUSES = (
 )
 
 
-def cause_of(error: str, reason: str) -> Cause | None:
+def cause_of(step: str, error: str, reason: str) -> Cause | None:
     """The likely one, if the error has any."""
-    return next((cause for cause in CAUSES if cause.error == error and cause.words in reason), None)
+    fits = (each for each in CAUSES if each.error == error and each.words in reason and each.step in ("", step))
+    return next(fits, None)

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC
 
+from rotation.errors import InvalidSecretError
 from rotation.outcome import ROLLED_BACK, ROTATED, UNTOUCHED
+from rotatorctl.aws import AWS_ERRORS
 from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, day
-from rotatorctl.checks.causes import cause_of
+from rotatorctl.checks.causes import Cause, cause_of
+from rotatorctl.checks.server import asked_for_its_rules
 from rotatorctl.executions import LOG_IN_TEST, LOGGED_IN, RUNNING, STOPPED, Run
 from rotatorctl.following import turn_on
 
@@ -114,10 +117,22 @@ def _failed(examined: Examined, run: Run, code: str, what: str) -> Finding:
     """By the code of what most often lies behind the error, if there is something."""
     step, error, reason = run.failure
     what = f"{what}: {error} in {step or 'an unknown step'}: {reason}"
-    if cause := cause_of(error, reason):
-        command = cause.command.format(secret=examined.secret.arn, execution=run.execution.arn)
-        return Finding(PROBLEM, cause.code, what, cause.why, command)
+    if cause := cause_of(step, error, reason):
+        return Finding(PROBLEM, cause.code, what, cause.why, _command(examined, run, cause))
     return Finding(PROBLEM, code, what, "docs/failures.md#errors says what it means", _history(run))
+
+
+def _command(examined: Examined, run: Run, cause: Cause) -> str:
+    """The cause's; that for the execution's history where it needs what cannot be read."""
+    words = {"secret": examined.secret.arn, "execution": run.execution.arn}
+    try:
+        if "{role}" in cause.command:
+            words["role"] = examined.functions["SetSecretFunction"].role.rpartition("/")[2]
+        if "{service}" in cause.command:
+            words["service"] = asked_for_its_rules(examined.value)
+    except (InvalidSecretError, KeyError, *AWS_ERRORS):
+        return _history(run)
+    return cause.command.format(**words)
 
 
 def _history(run: Run) -> str:

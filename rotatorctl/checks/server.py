@@ -96,8 +96,14 @@ def _policy(value: Secret) -> Finding:
         "ServerPolicyNotChecked",
         "the service's rules for passwords and for locking users out",
         "no function reads them; a rotation that meets them is taken back (PasswordRejectedError, LoginRefusedError)",
-        asked(engine, POLICY[engine], value.credentials),
+        asked_for_its_rules(value),
     )
+
+
+def asked_for_its_rules(value: Secret) -> str:
+    """The command that asks the value's service for its rules for passwords. Raises KeyError where it has none."""
+    engine = value.traits.module
+    return asked(engine, POLICY[engine], value.credentials)
 
 
 def _admin_rights(examined: Examined, value: Secret) -> Finding:

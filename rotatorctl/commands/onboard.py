@@ -186,7 +186,7 @@ def _not_started(secret: Described) -> Problem:
 
 def _log_in_failed(stack: Stack, secret: Described, run: Run) -> Problem:
     step, error, reason = run.failure
-    cause = cause_of(error, reason)
+    cause = cause_of(step, error, reason)
     why = cause.why if cause else "docs/failures.md#errors says what it means"
     return Problem(
         "LogInFailedError",

@@ -56,3 +56,27 @@ def test_a_code_of_a_finding_is_listed(code: str) -> None:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_every_check_has_a_row(check: object) -> None:
     assert f"\n| {getattr(check, 'name', '')} | " in PAGE.read_text()
+
+
+def causes_of_aws() -> dict[str, set[str]]:
+    """The codes of each row of the page's table of AWS's causes."""
+    rows = PAGE.read_text().partition("#### AWS's list of causes")[2].partition("\n### ")[0].split("\n")
+    split = [row.strip("| ").split(" | ") for row in rows if row.startswith("| ") and row != "| cause | here |"]
+    return {cause: set(re.findall(r"`([A-Z][A-Za-z]+)`", codes)) & set(FINDINGS) for cause, codes in split}
+
+
+def test_each_cause_of_awss_page_has_codes_of_its_own() -> None:
+    causes = causes_of_aws()
+    named = [code for codes in causes.values() for code in codes]
+
+    assert len(causes) == 19
+    assert [cause for cause, codes in causes.items() if not codes] == []
+    assert sorted(code for code in set(named) if named.count(code) > 1) == []
+
+
+def test_what_an_execution_can_show_of_awss_causes_is_told_by_one_code_each() -> None:
+    """The rest of the codes is for causes that AWS's page does not have."""
+    told = {code for codes in causes_of_aws().values() for code in codes} & {cause.code for cause in CAUSES}
+
+    assert {cause.code for cause in CAUSES} - told == {"PasswordRejected", "RightsMissing"}
+    assert all(len(codes & told) <= 1 for codes in causes_of_aws().values())

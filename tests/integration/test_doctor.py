@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rotatorctl.local.emulator import ACCOUNT
-from tests.integration.conftest import Deployed, DeployedSecret
+from tests.integration.conftest import Deployed, DeployedSecret, until
 from tests.integration.test_cli import attach, name, rotatorctl
 
 pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
@@ -121,6 +121,29 @@ def test_a_password_that_was_changed_by_hand_is_found_as_the_cause(secret: Deplo
 
     assert "LoginRefusedError in SetSecret" in found["LogInRefused"]["what"]
     assert "LastRotationFailed" not in found and "LogInFailed" not in found
+
+
+@contextmanager
+def kept_as_md5(deployed: Deployed) -> Iterator[None]:
+    """The server keeps new passwords in a way by which its pg_hba.conf lets nobody in."""
+    with deployed.server.admin() as admin:
+        admin.run("ALTER SYSTEM SET password_encryption = 'md5'")
+        admin.run("SELECT pg_reload_conf()")
+        until(lambda: admin.run("SHOW password_encryption") == [["md5"]])
+        yield
+        admin.run("ALTER SYSTEM RESET password_encryption")
+        admin.run("SELECT pg_reload_conf()")
+
+
+def test_a_password_encryption_that_does_not_fit_is_found_as_the_cause(secret: DeployedSecret) -> None:
+    attach(secret)
+    with kept_as_md5(secret.deployed):
+        rotatorctl(secret.deployed, "rotate", name(secret))
+
+    found = doctor(secret)["PasswordEncryptionDiffers"]
+
+    assert "LoginRefusedError in TestSecret" in found["what"]
+    assert f"psql -h 127.0.0.1 -p {secret.deployed.server.port} -U ADMIN" in found["command"]
 
 
 def changed(secret: DeployedSecret, **fields: Any) -> None:

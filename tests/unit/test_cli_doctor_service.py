@@ -18,15 +18,21 @@ from rotatorctl.checks.base import PROBLEM, UNCHECKED
 from rotatorctl.checks.causes import CAUSES
 from rotatorctl.deployed import Described
 from rotatorctl.executions import LOG_IN_TEST, ROTATION, Name, Run
-from tests.unit.examined import ARN, NOW, PASSWORD, World, answering, knowing, world
+from tests.templates import TEMPLATE
+from tests.unit.examined import ARN, NOW, PASSWORD, World, answering, functions, knowing, world
 
 pytestmark = pytest.mark.usefixtures("credentials")
 ADMIN = ARN.replace("app-", "admin-")
+VALUE = Secret.parse(
+    json.dumps({"engine": "postgres", "host": "db.example", "username": "app", "password": PASSWORD}),
+    {},
+    engines.ENGINES,
+)
 
 
-def ended(error: str, reason: str, kind: str = ROTATION) -> Run:
+def ended(error: str, reason: str, kind: str = ROTATION, step: str = "SetSecret") -> Run:
     """A run that has just failed so, and was put right."""
-    report = {"Outcome": "rolled back", "RolledBack": 1, "Step": "SetSecret", "Error": error, "Reason": reason}
+    report = {"Outcome": "rolled back", "RolledBack": 1, "Step": step, "Error": error, "Reason": reason}
     execution = Execution("arn:execution", "name", "FAILED", {}, "RotationFailedError", json.dumps(report))
     return Run(execution, Name(kind, "two", 1), NOW, NOW)
 
@@ -49,6 +55,26 @@ FAILURES = [
     ),
     ("UnavailableError", "user 'app' at db.example:5432: no answer: timed out", "ServiceNotReached"),
     ("LoginRefusedError", "user 'app' at db.example:5432: password authentication failed", "LogInRefused"),
+    (
+        "UnavailableError",
+        "user 'app' at db.example:5432: no answer (Authentication method 7 not supported by pg8000.)",
+        "PasswordEncryptionDiffers",
+    ),
+    (
+        "InvalidSecretError",
+        "user 'app' at db.example:3306 logs in by a method that is not supported: no cryptography",
+        "PasswordEncryptionDiffers",
+    ),
+    (
+        "InvalidSecretError",
+        "user 'app' at db.example:3306: Authentication plugin 'dialog' not configured (error 2059)",
+        "PasswordEncryptionDiffers",
+    ),
+    (
+        "InvalidSecretError",
+        "user 'app' at db.example:3306: Client does not support authentication protocol requested (error 1251)",
+        "PasswordEncryptionDiffers",
+    ),
     ("PasswordRejectedError", "user 'app' at db.example:5432: password too weak", "PasswordRejected"),
     ("RightsDifferError", "user 'rotator' may not change user 'app'", "RightsMissing"),
     (
@@ -74,14 +100,43 @@ FAILURES = [
 
 @pytest.mark.parametrize(("error", "reason", "code"), FAILURES)
 def test_each_cause_of_a_failed_rotation_has_a_finding_of_its_own(error: str, reason: str, code: str) -> None:
-    found = last_rotation(knowing(world(), runs=[ended(error, reason)]))
+    made = knowing(world(), runs=[ended(error, reason)], functions=functions(), value=VALUE)
+    found = last_rotation(made)
 
     assert found.keys() == {code}
     assert found[code].level == PROBLEM
     assert f"{error} in SetSecret: {reason}" in found[code].what
     assert found[code].why
-    assert found[code].command.startswith(("aws ", "sam "))
+    assert found[code].command.startswith(("aws ", "sam ", "psql "))
     assert "{" not in found[code].command
+
+
+def test_a_new_password_that_is_refused_as_soon_as_it_is_set_is_no_password_that_somebody_changed() -> None:
+    run = ended("LoginRefusedError", "user 'app' at db.example:5432: password authentication failed", step="TestSecret")
+
+    found = last_rotation(knowing(world(), runs=[run], value=VALUE))
+
+    assert found.keys() == {"PasswordEncryptionDiffers"}
+    assert "password_encryption" in found["PasswordEncryptionDiffers"].command
+
+
+def test_a_command_that_needs_what_cannot_be_read_is_that_for_the_history() -> None:
+    made = knowing(world(), runs=[ended("AccessDeniedError", "rds:DescribeDBInstances on x: no")], functions={})
+
+    assert last_rotation(made)["RdsRefused"].command.startswith("aws stepfunctions get-execution-history ")
+
+
+def test_the_right_to_ask_rds_is_looked_for_in_the_policy_that_the_template_gives_it_by() -> None:
+    role = TEMPLATE["Resources"]["SetSecretRole"]["Properties"]["Policies"]
+    made = knowing(
+        world(), runs=[ended("AccessDeniedError", "rds:DescribeDBInstances on x: no")], functions=functions()
+    )
+    command = last_rotation(made)["RdsRefused"].command
+
+    (policy,) = [each for each in role if f"--policy-name {each['PolicyName']}" in command]
+    actions = [statement["Action"] for statement in policy["PolicyDocument"]["Statement"]]
+    assert ["rds:DescribeDBInstances", "rds:DescribeDBClusters"] in actions
+    assert "--role-name SetSecret" in command
 
 
 def test_a_failure_by_a_tag_is_not_mended_by_a_value() -> None:
@@ -97,7 +152,9 @@ def test_a_certificate_is_handed_to_sam_as_one_word_in_quotes_of_its_own() -> No
 
 
 def test_there_is_no_cause_beside_these() -> None:
-    assert {(cause.error, cause.code) for cause in CAUSES} == {(error, code) for error, _, code in FAILURES}
+    at_a_step = {("LoginRefusedError", "PasswordEncryptionDiffers")}
+
+    assert {(cause.error, cause.code) for cause in CAUSES} == {(error, code) for error, _, code in FAILURES} | at_a_step
 
 
 def test_a_proof_of_a_log_in_is_told_with_its_day() -> None:
