@@ -88,6 +88,20 @@ def subject_line(text: str) -> str:
     return printable if len(printable) <= _LONGEST_SUBJECT else printable[: _LONGEST_SUBJECT - 3] + "..."
 
 
+def afresh(secret_id: str, version: str, when: str) -> tuple[tuple[str, str], ...]:
+    """How another value comes in place of this version's: by the tool, which proves first that AWSCURRENT logs in, and
+    by hand. Pairs: when to give it (`when` for the tool), and the command.
+    """
+    stack = os.environ.get("POWERTOOLS_SERVICE_NAME", "secret-rotation")
+    tool = " && ".join(f"rotatorctl {command} --stack {stack} {secret_id}" for command in ("unstick", "rotate"))
+    hand = (
+        f"aws secretsmanager update-secret-version-stage --secret-id {secret_id} "
+        f"--version-stage AWSPENDING --remove-from-version-id {version}\n"
+        f"aws secretsmanager rotate-secret --secret-id {secret_id}"
+    )
+    return (when, tool), ("The same without rotatorctl, only while AWSCURRENT logs in", hand)
+
+
 def _email(finding: Finding, failure: Failure, words: _Words, body: Json) -> str:
     works = " ".join(part for part in (finding.working, finding.account, finding.why and f"- {finding.why}") if part)
     lines = [
@@ -132,19 +146,20 @@ def _go_on(request: Request, finding: Finding, rolled_back: int) -> tuple[str, t
             "the service refuses this new value for good, so it was given up; the next rotation makes another one"
         )
         another = ("To rotate with another value now", _rotate(request))
-        again = ('If it answers "A previous rotation isn\'t complete"', _afresh(request))
-        return rejected if finding.pending_removed else _ABANDONED, (another, again)
+        again = afresh(request.secret_id, request.token, 'If it answers "A previous rotation isn\'t complete"')
+        return rejected if finding.pending_removed else _ABANDONED, (another, *again)
     if finding.held:
         held = (
             f"nothing by itself: {rolled_back} attempts with this version had to be put right, no further one is made"
         )
-        return held, (("When the cause is mended, to start afresh with another value", _afresh(request)),)
+        when = "When the cause is mended, to start afresh with another value"
+        return held, afresh(request.secret_id, request.token, when)
     retried = (
         "Secrets Manager retries by itself with the same new value; a message tells when that worked. After "
         f"{MOST_ROLLED_BACK_ATTEMPTS} attempts that had to be put right (so far {rolled_back}) no further one is made"
     )
-    afresh = ("Or to start afresh with another value", _afresh(request))
-    return retried, ((f"When the cause is mended, {_RETRY}", _rotate(request)), afresh)
+    new = afresh(request.secret_id, request.token, "Or to start afresh with another value")
+    return retried, ((f"When the cause is mended, {_RETRY}", _rotate(request)), *new)
 
 
 def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Words:
@@ -178,13 +193,6 @@ def _check(request: Request, finding: Finding, failure: Failure) -> _Words:
 
 def _rotate(request: Request) -> str:
     return f"aws secretsmanager rotate-secret --secret-id {request.secret_id}"
-
-
-def _afresh(request: Request) -> str:
-    return (
-        f"aws secretsmanager update-secret-version-stage --secret-id {request.secret_id} "
-        f"--version-stage AWSPENDING --remove-from-version-id {request.token}\n{_rotate(request)}"
-    )
 
 
 def _promote(request: Request, finding: Finding) -> str:

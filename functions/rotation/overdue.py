@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rotation.alert import runbook, subject_line
+from rotation.alert import afresh, runbook, subject_line
 from rotation.errors import AlertFailedError, RotationError
 from rotation.metrics import measure_ages
 from rotation.model import Json
@@ -116,9 +116,5 @@ def _commands(secret: RotatedSecret) -> list[tuple[str, str]]:
         ("If neither a rotation nor a message comes of that, why Secrets Manager could not rotate", events),
     ]
     if secret.pending:
-        afresh = (
-            f"aws secretsmanager update-secret-version-stage --secret-id {secret.arn} "
-            f"--version-stage AWSPENDING --remove-from-version-id {secret.pending}\n{rotate}"
-        )
-        commands.append(("If the retry is refused and you know that AWSCURRENT logs in, to start afresh", afresh))
+        commands += afresh(secret.arn, secret.pending, "If the retry is refused, to start afresh with another value")
     return commands

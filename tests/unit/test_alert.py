@@ -127,15 +127,29 @@ def test_the_third_attempt_that_was_put_right_is_the_last_and_says_how_to_start_
     held = dataclasses.replace(FINDINGS["rolled back"], held=True)
     second, third = made(FINDINGS["rolled back"], 2), made(held, 3)
 
-    afresh = (
+    by_tool = (
+        f"rotatorctl unstick --stack secret-rotation {REQUEST.secret_id} && "
+        f"rotatorctl rotate --stack secret-rotation {REQUEST.secret_id}"
+    )
+    by_hand = (
         f"aws secretsmanager update-secret-version-stage --secret-id {REQUEST.secret_id} "
         f"--version-stage AWSPENDING --remove-from-version-id {REQUEST.token}\n{ROTATE}"
     )
     assert second["Body"]["whatHappensNext"].startswith("Secrets Manager retries by itself")
     assert "so far 2" in second["Body"]["whatHappensNext"]
     assert third["Body"]["whatHappensNext"].startswith("nothing by itself: 3 attempts")
-    assert third["Body"]["nextCommand"] == afresh
-    assert "    " + afresh.replace("\n", "\n    ") in third["Email"]
+    assert third["Body"]["nextCommand"] == by_tool
+    for message in (second, third):
+        told = message["Email"].index(by_tool)
+        assert message["Email"].index("    " + by_hand.replace("\n", "\n    ")) > told
+
+
+def test_what_takes_awspending_off_names_the_stack_that_it_is_asked_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "rotation-2")
+
+    message = made(dataclasses.replace(FINDINGS["untouched"], abandoned=True))
+
+    assert f"    rotatorctl unstick --stack rotation-2 {REQUEST.secret_id} && " in message["Email"]
 
 
 def test_a_value_that_was_given_up_is_told_so() -> None:

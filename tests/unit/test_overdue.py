@@ -265,7 +265,8 @@ def test_a_rotation_that_did_not_end_is_named_with_the_command_that_gives_it_up(
     _, body, mail = overdue_alert(Standing(secret, date(2026, 4, 2)))
 
     assert body["versionId"] == pending
-    assert f"--secret-id {arn} --version-stage AWSPENDING --remove-from-version-id {pending}\n" in mail
+    proven = mail.index(f"    rotatorctl unstick --stack {STACK} {arn} && rotatorctl rotate --stack {STACK} {arn}\n")
+    assert mail.index(f"--secret-id {arn} --version-stage AWSPENDING --remove-from-version-id {pending}\n") > proven
 
 
 def test_a_long_name_leaves_the_subject_as_long_as_sns_allows(account: Account) -> None:
