@@ -4,14 +4,14 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rotation.executions import attempt_name
 from rotation.model import AWSPENDING, TEST
 from rotatorctl.aws import EXPLAINED, explained
 from rotatorctl.deployed import Described, Stack, tag_list
 from rotatorctl.executions import Executions, Run
-from rotatorctl.following import Following
+from rotatorctl.following import CARRIED_OUT, Following, not_carried_out
 from rotatorctl.schedule import rules_of, words
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ class Attachment:
         except ClientError:
             self._attached, self._refused = False, True
             raise
+        except BotoCoreError as unanswered:
+            self._require_done(unanswered)
+
+    def _require_done(self, unanswered: BotoCoreError) -> None:
+        """Raises CommandError if DescribeSecret shows that nothing came of the request without an answer."""
+        stack, secret = self.following.stack, self.change.secret
+        if not self._is_done() and Executions(stack).find(secret.arn, self._test_name) is None:
+            self._attached = False
+            raise not_carried_out(unanswered, "rotation is as it was, and no log-in test began")
+        self.following.progress(secret.name, CARRIED_OUT)
 
     def tested(self) -> Run | None:
         """The log-in test as it ended; None if none has begun in time."""
@@ -126,9 +136,13 @@ class Attachment:
     def _look(self) -> None:
         """Whether what was refused had been done: the SDK repeats a request, and the answer is that to the last."""
         if self._refused:
-            now = Described.read(self.following.stack.aws, self.change.secret.arn)
-            done = not replace(self.change, secret=now).turns_on(self.following.stack)
-            self._attached = done or self.token in now.stages
+            self._attached = self._is_done()
+
+    def _is_done(self) -> bool:
+        stack = self.following.stack
+        now = Described.read(stack.aws, self.change.secret.arn)
+        turned_on = self.change.turns_on(stack) and not replace(self.change, secret=now).turns_on(stack)
+        return turned_on or self.token in now.stages
 
     def _cancel(self) -> None:
         if self._undoes_rotation:

@@ -6,11 +6,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from botocore.exceptions import BotoCoreError
+
+from rotatorctl.aws import explained
 from rotatorctl.deployed import Described, Stack
 from rotatorctl.executions import STOPPED, Executions, Run
 from rotatorctl.result import CommandError
 
 STARTED, RETRIED, JOINED = "started", "retried", "joined"
+CARRIED_OUT = "no answer came to RotateSecret: DescribeSecret shows that it was carried out"
 
 _POLL_SECONDS = 1.0
 _ASK_AGAIN_SECONDS = 5.0
@@ -85,14 +89,21 @@ class Following:
         """Whether RotateSecret has begun a rotation with this version; else it reattempts the one before.
 
         "A previous rotation isn't complete. That rotation will be reattempted" is told from other refusals by the
-        label, which nothing else leaves.
+        label, which nothing else leaves; it may be the answer to a repeat of the request that began this version.
         """
         try:
             self.stack.aws.secrets.rotate_secret(SecretId=secret.arn, ClientRequestToken=version)
         except self.stack.aws.secrets.exceptions.InvalidRequestException:
-            if not Described.read(self.stack.aws, secret.arn).pending:
+            now = Described.read(self.stack.aws, secret.arn)
+            if not now.pending:
                 raise
-            return False
+            return version in now.stages
+        except BotoCoreError as unanswered:
+            now = Described.read(self.stack.aws, secret.arn)
+            if not now.pending and version not in now.stages:
+                raise not_carried_out(unanswered, "no rotation began") from None
+            self.progress(secret.name, CARRIED_OUT)
+            return version in now.stages
         return True
 
     def _ask_again(self, begun: Begun) -> None:
@@ -132,6 +143,13 @@ class Following:
             shown = max(shown, len(states))
             if (latest and latest.execution.ended) or self.stop.wait(_POLL_SECONDS):
                 return latest or run
+
+
+def not_carried_out(unanswered: BotoCoreError, shown: str) -> CommandError:
+    """Of a request of RotateSecret without an answer, where DescribeSecret shows that nothing came of it."""
+    why = explained(unanswered)
+    message = f"no answer came to RotateSecret ({why.message}), and DescribeSecret shows that {shown}"
+    return CommandError(why.code, message, f"{why.next_step}; then repeat the command")
 
 
 def _require_ours(secret: Described, stack: Stack) -> None:

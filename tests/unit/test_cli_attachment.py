@@ -11,7 +11,9 @@ from botocore.stub import Stubber
 from rotatorctl.attachment import FORMER_FUNCTION, Attachment, Change
 from rotatorctl.aws import AWS_ERRORS
 from rotatorctl.deployed import Described
+from rotatorctl.executions import Executions
 from rotatorctl.following import Following
+from rotatorctl.result import CommandError
 from tests.unit.examined import ARN, FUNCTION, GOOD, world
 
 pytestmark = pytest.mark.usefixtures("credentials")
@@ -30,8 +32,10 @@ class Trial:
         stack = world().examined.stack
         self.secret = Described({key: each for key, each in (GOOD | changes).items() if each is not None})
         self.attachment = Attachment(
-            Following(stack, lambda *_: None, threading.Event(), 0), Change(self.secret, tags, RULES)
+            Following(stack, lambda _, told: self.said.append(told), threading.Event(), 0),
+            Change(self.secret, tags, RULES),
         )
+        self.said = list[str]()
         self.client = stack.aws.secrets
         self.answers = Stubber(self.client)
 
@@ -136,18 +140,60 @@ def test_a_function_that_was_turned_off_is_remembered_since_setting_it_again_wou
     assert "its schedule, rate(30 days)," in schedule
 
 
-def test_a_request_without_an_answer_may_have_been_done_so_it_is_undone(trials: list[Trial]) -> None:
-    trial = Trial(**NEW, Tags=[{"Key": "team", "Value": "before"}])
-    trials.append(trial)
-
+def unanswered(trial: Trial) -> None:
     def lost(**_: Any) -> None:
         raise ReadTimeoutError(endpoint_url="https://secretsmanager.example")
 
-    trial.client.meta.events.register_first("before-call.secrets-manager.RotateSecret", lost)
+    trial.client.meta.events.register_first("provide-client-params.secrets-manager.RotateSecret", lost)
     trial.answer("tag_resource", **TAGGED)
+
+
+@pytest.mark.parametrize("shown", [OURS, {}], ids=["rotation is on", "the test has begun"])
+def test_a_request_without_an_answer_is_gone_on_with_where_it_is_seen_to_be_carried_out(
+    shown: dict[str, Any], trials: list[Trial]
+) -> None:
+    trial = Trial(**NEW)
+    trials.append(trial)
+    unanswered(trial)
+    trial.carrying(*([] if shown else ["AWSPENDING"]), **shown)
     trial.answer("cancel_rotate_secret")
     trial.carrying()
+    trial.answer("untag_resource", TagKeys=["team"])
+
+    trial.attach()
+
+    assert trial.said == ["no answer came to RotateSecret: DescribeSecret shows that it was carried out"]
+    assert trial.attachment.put_back() == []
+
+
+def test_a_request_without_an_answer_of_which_nothing_came_leaves_only_the_tags_to_be_put_back(
+    trials: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(**NEW, Tags=[{"Key": "team", "Value": "before"}])
+    trials.append(trial)
+    monkeypatch.setattr(Executions, "find", lambda *_: None)
+    unanswered(trial)
+    trial.carrying()
     trial.answer("tag_resource", Tags=[{"Key": "team", "Value": "before"}])
+
+    with pytest.raises(CommandError) as told:
+        trial.attach()
+
+    assert told.value.problem.code == "UnavailableError"
+    assert "DescribeSecret shows that rotation is as it was, and no log-in test began" in told.value.problem.message
+    assert (trial.attachment.put_back(), trial.attachment.left()) == ([], [])
+
+
+def test_a_request_without_an_answer_may_have_been_done_if_that_cannot_be_read_so_it_is_undone(
+    trials: list[Trial],
+) -> None:
+    trial = Trial(**NEW)
+    trials.append(trial)
+    unanswered(trial)
+    trial.answers.add_client_error("describe_secret", "AccessDeniedException", "not allowed")
+    trial.answer("cancel_rotate_secret")
+    trial.carrying()
+    trial.answer("untag_resource", TagKeys=["team"])
 
     trial.attach_and_fail()
 

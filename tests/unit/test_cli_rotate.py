@@ -1,15 +1,18 @@
 """What `rotatorctl rotate` says of a rotation that it does not see end well; deployed, test_cli.py."""
 
 import threading
+from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
+from botocore.stub import Stubber
 
 from rotation.executions import Execution
 from rotatorctl.commands.rotate import Pace, rotated
 from rotatorctl.deployed import Described
 from rotatorctl.executions import ROTATION, Executions, Name, Run
-from rotatorctl.following import STARTED, Begun, Following
-from rotatorctl.result import Problem, Result
+from rotatorctl.following import RETRIED, STARTED, Begun, Following
+from rotatorctl.result import CommandError, Problem, Result
 from tests.unit.examined import GOOD, NOW, world
 
 pytestmark = pytest.mark.usefixtures("credentials")
@@ -82,3 +85,56 @@ def test_those_that_were_not_begun_come_with_the_command_that_rotates_them(
 
     assert result.problems[-1].code == "NotAllRotatedError"
     assert result.problems[-1].next_step == f"{next_step} them: rotatorctl rotate two three"
+
+
+OURS, ANOTHER, NONE = "ours", "another", ""
+
+
+def begun(monkeypatch: pytest.MonkeyPatch, shown: str, error: str = "") -> tuple[Begun, list[str]]:
+    """What RotateSecret's request comes to that gets this error, or no answer; AWSPENDING is `shown` on a version then.
+
+    And what is told meanwhile.
+    """
+    stack, asked, told = world().examined.stack, list[str](), list[str]()
+
+    def sent(params: dict[str, str], **_: Any) -> None:
+        asked.append(params["ClientRequestToken"])
+        if not error:
+            raise ReadTimeoutError(endpoint_url="https://secretsmanager.example")
+
+    def read(*_: object) -> Described:
+        pending = {asked[-1] if shown == OURS else shown: ["AWSPENDING"]} if asked and shown else {}
+        return Described(GOOD | {"VersionIdsToStages": {"one": ["AWSCURRENT"], **pending}})
+
+    stack.aws.secrets.meta.events.register_first("provide-client-params.secrets-manager.RotateSecret", sent)
+    monkeypatch.setattr(Described, "read", read)
+    with Stubber(stack.aws.secrets) as answers:
+        answers.add_client_error("rotate_secret", error)
+        made = Following(stack, lambda _, state: told.append(state), threading.Event(), 0).begin("app")
+    assert (made.version == asked[0]) == (shown == OURS)
+    return made, told
+
+
+@pytest.mark.parametrize(("shown", "how"), [(OURS, STARTED), (ANOTHER, RETRIED)])
+def test_a_rotation_that_began_although_no_answer_came_is_followed(
+    shown: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, told = begun(monkeypatch, shown)
+
+    assert made.how == how
+    assert told == ["no answer came to RotateSecret: DescribeSecret shows that it was carried out"]
+
+
+def test_a_rotation_that_did_not_begin_is_not_said_to_run_where_no_answer_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CommandError) as refused:
+        begun(monkeypatch, NONE)
+
+    assert refused.value.problem.code == "UnavailableError"
+    assert "DescribeSecret shows that no rotation began" in refused.value.problem.message
+
+
+@pytest.mark.parametrize(("shown", "how"), [(OURS, STARTED), (ANOTHER, RETRIED)])
+def test_a_refusal_of_a_repeated_request_is_no_retry_if_the_first_one_began_it(
+    shown: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert begun(monkeypatch, shown, "InvalidRequestException")[0].how == how
