@@ -103,6 +103,11 @@ def test_a_log_in_that_is_refused_leaves_the_secret_as_it_was(secret: DeployedSe
 
     assert (ran.code, ran.codes) == (1, ["LogInFailedError"])
     assert (ran.data["outcome"], ran.data["error"]) == ("put back", "LoginRefusedError")
+    function, schedule = ran.data["left"]
+    assert "the secret names this stack's function, so the stack may read it" in function
+    assert schedule.startswith("its schedule, rate(30 days)")
+    assert described(secret)["RotationLambdaARN"] == secret.deployed.stack.outputs["RotationFunctionArn"]
+    assert described(secret)["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
     assert not described(secret)["RotationEnabled"]
     assert tags(secret) == {"team": "before"}
     assert labels(secret) == {"AWSCURRENT"}
@@ -133,10 +138,30 @@ def test_a_secret_of_another_function_goes_back_to_it_if_the_log_in_fails(secret
     ran = rotatorctl(secret.deployed, "onboard", name(secret), "--schedule", "60d", *JSON)
 
     now = described(secret)
-    assert (ran.code, ran.codes) == (1, ["LogInFailedError"])
+    assert (ran.code, ran.codes, ran.data["left"]) == (1, ["LogInFailedError"], [])
     assert (now["RotationEnabled"], now["RotationLambdaARN"]) == (True, former)
     assert now["RotationRules"] == {"ScheduleExpression": "rate(10 days)", "Duration": "3h"}
     assert tags(secret) == {}
+
+
+def test_a_function_that_was_turned_off_is_named_among_what_is_left_and_can_be_given_back(
+    secret: DeployedSecret,
+) -> None:
+    former = of_another_function(secret)
+    secret.deployed.stack.secrets.cancel_rotate_secret(SecretId=secret.arn)
+    changed_by_hand(secret)
+
+    ran = rotatorctl(secret.deployed, "onboard", name(secret), *JSON)
+    during = described(secret), tags(secret)
+    given_back = rotatorctl(secret.deployed, "offboard", name(secret), "--restore", *JSON)
+
+    function, tag = ran.data["left"]
+    assert (ran.code, ran.codes) == (1, ["LogInFailedError"])
+    assert "the secret names this stack's function" in function
+    assert f"`rotatorctl offboard {name(secret)} --restore` turns rotation by that one on" in tag
+    assert not during[0]["RotationEnabled"]
+    assert during[1] == {FORMER_FUNCTION: former}
+    assert (given_back.code, described(secret)["RotationLambdaARN"]) == (0, former)
 
 
 def test_a_secret_of_this_stack_keeps_its_schedule_if_it_does_not_log_in_any_more(secret: DeployedSecret) -> None:
