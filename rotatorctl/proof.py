@@ -39,7 +39,7 @@ class Proof:
         name, _ = self._rollbacks()
         if running := self._executions.find(self._arn, name):
             self._watch(running)
-        elif not (self._may_finish() and self._is_refused() and self._finishes()) and not self.stopped:
+        elif not (self._may_finish() and self._is_refused() and self._finishes()):
             self._undo()
 
     @property
