@@ -14,16 +14,24 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, partial
 from typing import Any
+from unittest.mock import patch
 
-import boto3
+from botocore.hooks import EventAliaser
 
+from rotation import secret_store
 from rotation.model import STEPS
 from rotation.tls import verified_context
 from tests.faults.calls import Watch, watched
 
 # What a fork brings along. The drivers too: importing them takes longer than a whole rotation.
 IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.step_handler"]
+
+
+# Each client would find out for itself what each of its events is called.
+_aliases: Any = EventAliaser
+_event_name = cache(_aliases(None)._alias_event_name)
 
 
 def module_of(state: str) -> str:
@@ -33,10 +41,9 @@ def module_of(state: str) -> str:
 def serve(path: str) -> None:
     for name in (*IMPORTED, *map(module_of, (*STEPS, "RollBack"))):
         importlib.import_module(name)
-    # Reading the service's description takes longer than most invocations; the session keeps it.
-    boto3.client("secretsmanager", region_name="eu-central-1")
-    # So does reading the authorities to trust.
+    # Reading the authorities to trust takes longer than most invocations; a context remembers them.
     verified_context()
+    _aliases._alias_event_name = lambda _, name: _event_name(name)
     # A fork would copy each page that its garbage collector looks at.
     gc.collect()
     gc.freeze()
@@ -46,19 +53,26 @@ def serve(path: str) -> None:
         listener.listen(16)
         while True:
             connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                with connection, connection.makefile("rw") as lines:
-                    _invoked(lines)
-                sys.stdout.flush()
-                os._exit(0)
-            connection.close()
+            with connection, connection.makefile("rw") as lines:
+                told = json.loads(lines.readline())
+                os.environ.update(told["environment"])
+                make_client = partial(_client, **told["environment"])
+                make_client()
+                if os.fork() == 0:
+                    listener.close()
+                    with patch.object(secret_store, "_client", make_client):
+                        _invoked(told, lines)
+                    sys.stdout.flush()
+                    os._exit(0)
 
 
-def _invoked(lines: Any) -> None:
-    told = json.loads(lines.readline())
-    os.environ.update(told["environment"])
+@cache
+def _client(**environment: str) -> Any:
+    """Made before the fork, for it takes a quarter of an invocation; nothing has been asked with it yet."""
+    return secret_store._client.__wrapped__()
 
+
+def _invoked(told: dict[str, Any], lines: Any) -> None:
     def say(**words: Any) -> None:
         lines.write(json.dumps(words) + "\n")
         lines.flush()

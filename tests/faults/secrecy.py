@@ -17,8 +17,7 @@ def look_for_values(trial: Trial, verdict: Verdict, logged: int, attempts: list[
         texts = [log.read(), trial.log.getvalue(), json.dumps([attempt.messages for attempt in attempts])]
     machine = application.machine
     for execution in machine.executions():
-        history = machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
-        texts += _outputs(history["events"])
+        texts += _outputs(machine.history(execution["executionArn"]))
     texts += [notice for attempt in attempts for notice in attempt.notices]
     texts += [str(rotation.steps) for rotation in machine.secrets_manager.rotations(application.arn)]
     tokens = [rotation.rotation_token for rotation in machine.secrets_manager.rotations(application.arn)]

@@ -91,10 +91,9 @@ class Trial:
         told = begin()
         self.orchestration.land()
         machine.settle()
-        notices = self._tell_of_ends()
+        notices, ended = self._tell_of_ends()
         after = self._refused()
         refused = max(after[user] - before[user] for user in before)
-        ended = self._new()
         self._seen |= {each["executionArn"] for each in ended}
         end, key = self._end(ended[-1]) if ended else ("rotated", "")
         if not ended and application.credentials() == application.first:
@@ -102,22 +101,24 @@ class Trial:
         changed = any(changes_the_server(call) for _, calls in self.functions.invocations[invoked:] for call in calls)
         return Attempt(told, end, key, machine.messages(), notices, refused, changed)
 
-    def _tell_of_ends(self) -> list[str]:
-        """EventBridge's rules hear of every execution that did not succeed, also of those that they start."""
+    def _tell_of_ends(self) -> tuple[list[str], list[dict[str, Any]]]:
+        """EventBridge's rules hear of every execution that did not succeed, also of those that they start.
+
+        Returns what they told people, and the executions of this attempt, oldest first.
+        """
         heard: set[str] = set()
         notices: list[str] = []
-        while new := [each for each in self._new() if each["status"] != "SUCCEEDED" and each["name"] not in heard]:
+        while True:
+            executions = self.application.machine.executions(but=self._seen)
+            new = [each for each in executions if each["status"] != "SUCCEEDED" and each["name"] not in heard]
+            if not new:
+                return notices, executions
             for each in new:
                 heard.add(each["name"])
                 event = self.application.machine.status_change(each)
                 notices += second_paths.notices(event).values()
                 self.orchestration.execution_ended(event)
             self.application.machine.settle()
-        return notices
-
-    def _new(self) -> list[dict[str, Any]]:
-        """The executions of this attempt, oldest first."""
-        return [each for each in self.application.machine.executions() if each["executionArn"] not in self._seen]
 
     def _end(self, execution: dict[str, Any]) -> tuple[str, str]:
         """The outcome of an execution, and what people are told of it.
@@ -126,8 +127,8 @@ class Trial:
         """
         if execution["status"] not in ("ABORTED", "TIMED_OUT"):
             return outcome_of(execution), _key(execution)
-        history = self.application.machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
-        left = [event["stateExitedEventDetails"] for event in history["events"] if "stateExitedEventDetails" in event]
+        history, exited = self.application.machine.history(execution["executionArn"]), "stateExitedEventDetails"
+        left = [event[exited] for event in history if exited in event]
         told = [json.loads(state["output"])["Verdict"]["Report"] for state in left if state["name"] == "Alert"]
         if told:
             return told[0]["Outcome"], told[0]["Key"]

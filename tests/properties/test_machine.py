@@ -5,7 +5,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -83,8 +82,7 @@ def left(secret: RotatedSecret) -> Iterator[str]:
     """All that the executions of this secret recorded and said."""
     for each in secret.machine.executions():
         if secret.arn in each["input"]:
-            events: Any = secret.machine.stepfunctions.get_execution_history(executionArn=each["executionArn"])
-            yield text([dict(event) for event in events["events"]])
+            yield text(secret.machine.history(each["executionArn"]))
             yield text([each.get(key) for key in ("output", "error", "cause")])
 
 

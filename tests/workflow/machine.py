@@ -10,12 +10,13 @@ import json
 import logging
 import os
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import boto3
@@ -30,6 +31,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
 from rotation import executions, secret_store, waiting
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager, Silences
@@ -91,6 +93,30 @@ def _client(service: str) -> Any:
     return make(service)
 
 
+class _Model:
+    """The model of the machine that runs, for callers whose clients outlive it."""
+
+    now: SecretsManager
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.now, name)
+
+
+_servers = ExitStack()
+
+
+@cache
+def _served() -> tuple[_Model, str]:
+    """One server for all machines: each caller makes its client once. It ends with the process."""
+    model = _Model()
+    return model, _servers.enter_context(serve(cast(SecretsManager, model)))
+
+
+# `rotate` is called in this process, and would make its clients again for each machine.
+_of_executions = cache(executions._client.__wrapped__)
+_of_secrets = cache(secret_store._client.__wrapped__)
+
+
 @cache
 def deployment() -> Deployment:
     """The template, as it would have to be deployed for what is here."""
@@ -105,6 +131,19 @@ def deployed_roles() -> Mapping[str, Role]:
 
 # moto would make a new key for each subscription, whose making takes as long as an invocation.
 _signing_key = cache(partial(rsa.generate_private_key, 65537, 2048))
+
+
+_start = StepFunctionsParserBackend.start_execution
+_starting = threading.Lock()
+
+
+def _started(*arguments: Any, **named: Any) -> Any:
+    """Of one name there is one execution, though two ask for it at once; the interpreter would start both.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+    with _starting:
+        return _start(*arguments, **named)
 
 
 class _Hurry:
@@ -191,7 +230,8 @@ class Machine:
     def execution_ended(self, arn: str) -> None:
         """What the EventBridge rule does when an execution has timed out, was stopped, or failed."""
         self.await_end(arn)
-        self.tell_rotate(self.status_change(self.stepfunctions.describe_execution(executionArn=arn)))
+        (execution,) = (each for each in self.executions() if each["executionArn"] == arn)
+        self.tell_rotate(self.status_change(execution))
 
     def status_change(self, execution: Mapping[str, Any]) -> dict[str, Any]:
         """The event of an execution's end."""
@@ -206,28 +246,41 @@ class Machine:
         handler(ROTATE)(event, Context(self.seconds))
 
     def await_end(self, arn: str) -> None:
-        while self.stepfunctions.describe_execution(executionArn=arn)["status"] == "RUNNING":
-            time.sleep(0.05)
+        while self._runs(arn):
+            time.sleep(0.01)
 
     def settle(self) -> None:
         """Wait until no execution runs: Secrets Manager is done as soon as the label moved, the machine a bit later."""
-        while any(execution["status"] == "RUNNING" for execution in self._listed()):
-            time.sleep(0.05)
+        while self._runs():
+            time.sleep(0.01)
 
-    def executions(self) -> list[dict[str, Any]]:
-        """All executions, oldest first, as DescribeExecution shows them."""
-        described: list[Any] = [
-            self.stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in self._listed()
+    def _runs(self, arn: str = "") -> bool:
+        """Whether this execution runs, or any."""
+        return any(each.status == "RUNNING" and arn in ("", each.exec_arn) for each in self._executions())
+
+    def executions(self, but: Container[str] = ()) -> list[dict[str, Any]]:
+        """All executions but these (ARNs), oldest first, as DescribeExecution shows them."""
+        return [
+            {**each.to_describe_output(), "status": each.status}
+            for each in sorted(self._executions(), key=lambda each: each.start_date)
+            if each.exec_arn not in but
         ]
-        return sorted(described, key=lambda each: each["startDate"])
 
-    def _listed(self) -> list[Any]:
-        return list(self.stepfunctions.list_executions(stateMachineArn=self.arn)["executions"])
+    def history(self, arn: str) -> list[dict[str, Any]]:
+        """The events of an execution, as GetExecutionHistory shows them."""
+        [execution] = (each for each in self._executions() if each.exec_arn == arn)
+        return list(execution.to_history_output()["events"])
+
+    @staticmethod
+    def _executions() -> list[Any]:
+        """Those of the interpreter. To ask for them by requests took a third of all that a trial of a fault did."""
+        machines = stepfunctions_parser_backends[ACCOUNT][REGION].state_machines
+        return [execution for machine in machines for execution in machine.executions]
 
     def path(self, arn: str) -> list[str]:
         """The states that an execution entered."""
-        events = self.stepfunctions.get_execution_history(executionArn=arn)["events"]
-        return [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+        entered = "stateEnteredEventDetails"
+        return [event[entered]["name"] for event in self.history(arn) if entered in event]
 
     def break_topic(self) -> None:
         """From now on nothing can be published."""
@@ -249,6 +302,32 @@ def handler(caller: str) -> Handler:
     return acting_as(caller, importlib.import_module(module).handler)
 
 
+# What is replaced: what would be done again and again, what takes time, and what AWS does otherwise.
+_INSTEAD: tuple[tuple[Any, str, Any], ...] = (
+    (LambdaSimpleBackend, "invoke", Lambda.invoke),
+    (StepFunctionsParserBackend, "start_execution", _started),
+    (AmazonStateLanguageParser, "parse", _parsed),
+    (json_path, "parse", _path),
+    (lambda_eval_utils, "boto_client_for", lambda region, service, **_: _caller(region, service)),
+    (AttributePicker, "__call__", _picked),
+    (_aliases, "_alias_event_name", lambda _, name: _event_name(name)),
+    (Subscription, "private_key", lambda _: _signing_key()),
+    (retrier_decl, "time", _Hurry()),
+    (waiting, "LABELS_EVERY", 0.05),
+    (waiting, "EXECUTION_FIRST", (0.05, 0.05)),
+    (waiting, "EXECUTION_AGAIN", (0.05, 0.05)),
+    (waiting, "LOG_IN_AGAIN", (0.05, 0.05)),
+)
+
+
+@contextmanager
+def _replaced(parts: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
+    with ExitStack() as replaced:
+        for owner, name, instead in parts:
+            replaced.enter_context(patch.object(owner, name, instead))
+        yield
+
+
 @contextmanager
 def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]:
     """The machine, with retry delays a thousand times shorter and clients of its own."""
@@ -263,27 +342,16 @@ def running(silences: Silences, definition: dict[str, Any]) -> Iterator[Machine]
         patch.dict(os.environ, environment),
         mock_aws(config=config),
         patch.object(boto3, "DEFAULT_SESSION", _session()),
-        patch.object(LambdaSimpleBackend, "invoke", Lambda.invoke),
-        patch.object(AmazonStateLanguageParser, "parse", _parsed),
-        patch.object(json_path, "parse", _path),
-        patch.object(lambda_eval_utils, "boto_client_for", lambda region, service, **_: _caller(region, service)),
-        patch.object(AttributePicker, "__call__", _picked),
-        patch.object(_aliases, "_alias_event_name", lambda _, name: _event_name(name)),
-        patch.object(Subscription, "private_key", lambda _: _signing_key()),
-        patch.object(retrier_decl, "time", _Hurry()),
-        patch.object(waiting, "LABELS_EVERY", 0.05),
-        patch.object(waiting, "EXECUTION_FIRST", (0.05, 0.05)),
-        patch.object(waiting, "EXECUTION_AGAIN", (0.05, 0.05)),
-        patch.object(waiting, "LOG_IN_AGAIN", (0.05, 0.05)),
+        _replaced(_INSTEAD),
     ):
         machine = Machine(definition, silences)
+        model, url = _served()
+        model.now = machine.secrets_manager
         with (
             confined(machine.roles),
             patch.object(LambdaSimpleBackend, "handlers", machine.handlers, create=True),
-            serve(machine.secrets_manager) as url,
             patch.dict(os.environ, {"AWS_ENDPOINT_URL_SECRETS_MANAGER": url, "STATE_MACHINE_ARN": machine.arn}),
+            _replaced(((executions, "_client", _of_executions), (secret_store, "_client", _of_secrets))),
         ):
-            secret_store._client.cache_clear()
-            executions._client.cache_clear()
             yield machine
             machine.settle()

@@ -49,8 +49,8 @@ class Setting(RotatedSecret):
         rotations = self.machine.secrets_manager.rotations(self.arn)
         texts = [error or "" for rotation in rotations for _, error in rotation.steps]
         for execution in self.machine.executions():
-            history = self.machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
-            texts += [str(event) for event in history["events"] if "taskFailedEventDetails" in event]
+            history = self.machine.history(execution["executionArn"])
+            texts += [str(event) for event in history if "taskFailedEventDetails" in event]
         return " ".join([*texts, *(message["Message"] for message in self.machine.messages())])
 
 

@@ -80,8 +80,7 @@ def text(structure: Any) -> str:
 
 def history(world: World, arn: str) -> list[dict[str, Any]]:
     """What an execution recorded, without its input and the one task that is given the RotationToken."""
-    events = world.machine.stepfunctions.get_execution_history(executionArn=arn)["events"]
-    return [dict(event) for event in events if not _may_hold_the_rotation_token(event)]
+    return [dict(event) for event in world.machine.history(arn) if not _may_hold_the_rotation_token(event)]
 
 
 def _may_hold_the_rotation_token(event: Any) -> bool:
@@ -161,8 +160,7 @@ def test_what_is_searched_would_show_a_value(watched: Watched) -> None:
     assert leaks(watched) == [new]
     token = watched.world.machine.secrets_manager.rotations(watched.world.arn)[-1].rotation_token
     (execution,) = watched.world.machine.executions()
-    whole = watched.world.machine.stepfunctions.get_execution_history(executionArn=execution["executionArn"])
-    assert token in text(list(whole["events"]))
+    assert token in text(watched.world.machine.history(execution["executionArn"]))
     assert token in execution["input"]
 
 
