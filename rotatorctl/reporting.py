@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from rotatorctl.aws import EXPLAINED, explained
+from rotatorctl.local_hint import or_local
 from rotatorctl.render import show
 from rotatorctl.repeating import repeating
 from rotatorctl.result import Problem, Result
@@ -53,7 +54,7 @@ def _not_done(name: str, error: Exception) -> Result:
     if isinstance(error, click.ClickException):
         raise error
     if isinstance(error, EXPLAINED):
-        return Result(name, problems=(explained(error),))
+        return Result(name, problems=(or_local(explained(error)),))
     defect = Problem(
         "DefectError", f"{type(error).__name__}: {error}", "repeat it with --debug and report what it shows"
     )

@@ -54,7 +54,7 @@ def _say(text: str) -> None:
 
 @command
 def up() -> Result:
-    """Start it: the AWS emulator, the stack as deployed, a PostgreSQL, and a secret under rotation.
+    """Start it: the AWS emulator, the stack as deployed, a PostgreSQL, a secret under rotation, one to onboard.
 
     Standard output has the lines that set its variables in a shell: eval "$(rotatorctl local up)". If it is up
     already, they are printed again. Ctrl-C takes down what has started.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 USER, SECRET, MAIL = "orders", "shop/orders-db", "platform-team@example.com"
+# Of `local up`: a secret that logs in and is not under rotation, to be onboarded.
+WAITING_USER, WAITING_SECRET = "ledger", "shop/ledger-db"
 
 
 class LogInNotTriedError(Exception):
@@ -31,18 +33,20 @@ class Application:
     _passwords: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def created(cls, client: "SecretsManagerClient", database: PostgreSQL) -> Self:
+    def created(
+        cls, client: "SecretsManagerClient", database: PostgreSQL, user: str = USER, secret: str = SECRET
+    ) -> Self:
         """A user on the database, and a secret for it that is not under rotation yet."""
         password = secrets.token_urlsafe(18)
-        database.create_user(USER, password)
+        database.create_user(user, password)
         value = {
             "engine": "postgres",
             "host": "127.0.0.1",
             "port": database.port,
-            "username": USER,
+            "username": user,
             "password": password,
         }
-        arn = client.create_secret(Name=SECRET, SecretString=json.dumps(value))["ARN"]
+        arn = client.create_secret(Name=secret, SecretString=json.dumps(value))["ARN"]
         return cls(client, arn, database.ca_pem)
 
     def remember(self, name: str, stage: str) -> bool:

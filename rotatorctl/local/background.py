@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rotation.redaction import conceal, redacted
-from rotatorctl.local.application import MAIL, SECRET, Application
+from rotatorctl.local.application import MAIL, SECRET, WAITING_SECRET, WAITING_USER, Application
 from rotatorctl.local.detached import let_go_of_output
 from rotatorctl.local.emulator import ROOT
 from rotatorctl.local.exports import settings
@@ -42,12 +42,14 @@ def run() -> None:
         running = running.holding("emulator", stack.emulator_pid).save()
         _say(f"putting the secret {SECRET} under rotation, by a log-in test")
         _put_under_rotation(stack, database)
+        Application.created(stack.secrets, database, WAITING_USER, WAITING_SECRET)
         running.but(
             ready=True,
             environment=settings(stack.environment),
             ca_pem=database.ca_pem,
             mail_folder=str(stack.mail_folder),
             secret=SECRET,
+            waiting_secret=WAITING_SECRET,
         ).save()
         let_go_of_output()
         while True:

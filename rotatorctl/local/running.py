@@ -25,8 +25,7 @@ def run_folder() -> Path:
 
     Source: https://specifications.freedesktop.org/basedir-spec/latest/
     """
-    home = Path(os.environ.get("XDG_STATE_HOME", ""))
-    folder = (home if home.is_absolute() else Path.home() / ".local" / "state") / "rotatorctl"
+    folder = _file().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
@@ -99,7 +98,9 @@ class Running:
     database_port: int = 0
     ca_pem: str = ""
     mail_folder: str = ""
+    # Under rotation, and not yet.
     secret: str = ""
+    waiting_secret: str = ""
 
     @classmethod
     def read(cls) -> "Running | None":
@@ -119,7 +120,7 @@ class Running:
 
     def save(self) -> Self:
         """Write it down whole or not at all, for nobody else to read."""
-        new = _file().with_suffix(".new")
+        new = run_folder() / "local.new"
         new.unlink(missing_ok=True)
         new.touch(mode=0o600)
         new.write_text(json.dumps(asdict(self), indent=2))
@@ -160,8 +161,10 @@ class Running:
             "endpoints": self.endpoints,
             "environment": dict(self.environment),
             "secret": self.secret,
+            "waitingSecret": self.waiting_secret,
         }
 
 
 def _file() -> Path:
-    return run_folder() / "local.json"
+    home = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (home if home.is_absolute() else Path.home() / ".local" / "state") / "rotatorctl" / "local.json"

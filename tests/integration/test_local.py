@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("local stack")
 ROOT = Path(__file__).parents[2]
 (COMMANDS,) = re.findall(r"<!-- commands: local -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 SET_UP, *LINES, DOWN = COMMANDS.splitlines()
-SECRET = "shop/orders-db"
+SECRET, WAITING = "shop/orders-db", "shop/ledger-db"
 
 
 def ended(process: "subprocess.Popen[str]") -> Ran:
@@ -86,8 +86,8 @@ class Home:
             aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
         )
 
-    def password(self) -> str:
-        value = self.client("secretsmanager").get_secret_value(SecretId=SECRET)["SecretString"]
+    def password(self, secret: str = SECRET) -> str:
+        value = self.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
         return str(json.loads(value)["password"])
 
 
@@ -119,8 +119,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     assert not any(password in log for password in passwords)
 
 
-def test_the_lines_of_the_readme_rotate_a_real_password(up: Home) -> None:
-    before = up.password()
+def test_the_lines_of_the_readme_rotate_a_real_password_and_onboard_the_other_secret(up: Home) -> None:
+    before, waiting = up.password(), up.password(WAITING)
 
     ran = up.shell("; ".join(LINES[1:]))
 
@@ -129,8 +129,11 @@ def test_the_lines_of_the_readme_rotate_a_real_password(up: Home) -> None:
     assert f"{SECRET}: rotated (" in ran.out
     assert up.password() != before
     assert "Recovered" in ran.out
-    assert before not in ran.out + ran.err
-    assert up.password() not in ran.out + ran.err
+    assert f"{WAITING}: attached, and AWSCURRENT logged in from the functions" in ran.out
+    assert f"{WAITING}: rotated (" in ran.out
+    assert up.password(WAITING) != waiting
+    for password in (before, up.password(), waiting, up.password(WAITING)):
+        assert password not in ran.out + ran.err
 
 
 def test_up_again_says_so_and_prints_the_same_lines_for_a_shell(up: Home) -> None:
@@ -151,6 +154,19 @@ def test_what_is_written_down_holds_no_value_and_nobody_else_reads_it(up: Home) 
     assert file.stat().st_mode & 0o077 == 0
 
 
+def test_another_shell_is_told_how_to_use_the_stack_that_is_up_and_one_of_its_own_is_not(up: Home) -> None:
+    elsewhere = up.run("rotatorctl", "status")
+    its_own = up.shell("rotatorctl status --stack nowhere || true")
+
+    assert elsewhere.code == 1
+    assert elsewhere.err.startswith("CredentialsError: ")
+    assert (
+        'the local stack, which is up, set its variables in this shell: eval "$(rotatorctl local up)"' in elsewhere.err
+    )
+    assert "StackNotFoundError: " in its_own.err
+    assert "which is up" not in its_own.err
+
+
 def test_status_shows_processes_addresses_and_the_secret(up: Home) -> None:
     ran = up.local("status")
 
@@ -161,7 +177,8 @@ def test_status_shows_processes_addresses_and_the_secret(up: Home) -> None:
         "emulator": True,
     }
     assert ran.data["endpoints"]["aws"].startswith("http://127.0.0.1:")
-    assert [each["secret"] for each in ran.data["secrets"]] == [SECRET]
+    assert SECRET in [each["secret"] for each in ran.data["secrets"]]
+    assert (ran.data["secret"], ran.data["waitingSecret"]) == (SECRET, WAITING)
 
 
 def test_a_drill_before_there_is_a_new_value_shows_that_nothing_changed(up: Home) -> None:
@@ -273,6 +290,7 @@ def test_what_has_ended_by_itself_is_told_and_down_takes_the_rest(home: Home, sl
 def test_where_nothing_is_up_down_is_fine_and_the_others_say_how_to_start(home: Home) -> None:
     down, status, drill = home.local("down"), home.local("status"), home.run("rotatorctl", "local", "drill")
 
+    assert "local stack" not in home.run("rotatorctl", "status").err
     assert (down.code, down.data["ended"]) == (0, [])
     assert (status.code, status.codes) == (1, ["NotUpError"])
     assert (drill.code, drill.err.splitlines()[-2:]) == (
