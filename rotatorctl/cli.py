@@ -77,8 +77,8 @@ def rotate(find: Find, secrets: Sequence[str], tags: dict[str, str], **pace: Any
 def status(find: Find) -> Result:
     """All secrets of the stack, the most urgent first.
 
-    Exit code 1 if one of them asks for attention: it needs a person, is overdue, stuck, scheduled for deletion or not
-    rotated any more, or its last rotation failed.
+    Exit code 1 if one of them asks for attention: it needs a person, is overdue, stuck or scheduled for deletion, or
+    its last rotation failed. One whose rotation is off is late for nothing.
     """
     return list_secrets(find())
 

@@ -89,17 +89,16 @@ def _data(member: Member) -> Json:
 
 
 def _row(member: Member) -> tuple[str, ...]:
-    standing = member.standing
-    rotated = standing.secret
+    never, age = "never" if member.secret.rotation_enabled else "-", member.age
     test = " (log-in test)" if member.last and member.last.name.kind == LOG_IN_TEST else ""
     return (
         member.secret.name,
         member.state,
         member.engine,
         member.strategy,
-        str(rotated.last_rotated or "never"),
-        str(rotated.next_rotation or "-"),
-        f"{standing.age} d",
+        str(member.rotated or never),
+        str(member.standing.secret.next_rotation or "-"),
+        "-" if age is None else f"{age} d",
         member.interval,
         (member.outcome or "-") + test,
         member.secret.pending or "-",

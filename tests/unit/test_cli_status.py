@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rotation.executions import Execution
+from rotatorctl.commands import status
 from rotatorctl.deployed import Described
 from rotatorctl.executions import LOG_IN_TEST, ROTATION, Name, Run
 from rotatorctl.fleet import Member
@@ -24,6 +25,7 @@ ROTATED: dict[str, Any] = {
 }
 STUCK = {"SecretVersionsToStages": {"one": ["AWSCURRENT"], "two": ["AWSPENDING"]}}
 LATE = {"NextRotationDate": MARCH - timedelta(days=5)}
+OFF = {"RotationEnabled": False}
 
 
 def ended(status: str, outcome: str = "", kind: str = ROTATION) -> Run:
@@ -40,7 +42,12 @@ def ended(status: str, outcome: str = "", kind: str = ROTATION) -> Run:
         ({}, ended("FAILED", "needs a person"), "needs a person"),
         ({"DeletedDate": MARCH}, ended("SUCCEEDED"), "scheduled for deletion"),
         (LATE, ended("FAILED", "untouched"), "overdue"),
-        (LATE | {"RotationEnabled": False}, None, "rotation off"),
+        (LATE | OFF, None, "rotation off"),
+        (OFF, ended("FAILED", kind=LOG_IN_TEST), "rotation off"),
+        (OFF, ended("FAILED", "rolled back"), "rotation off"),
+        (OFF, ended("FAILED", "needs a person"), "needs a person"),
+        (OFF, ended("ABORTED"), "failed"),
+        (OFF | STUCK, None, "stuck"),
         (STUCK, ended("FAILED", "rolled back"), "failed"),
         ({}, ended("ABORTED"), "failed"),
         ({}, ended("FAILED", kind=LOG_IN_TEST), "failed"),
@@ -52,7 +59,25 @@ def test_the_state_is_the_most_urgent_that_is_true(changes: dict[str, Any], last
     member = Member(Described(ROTATED | changes), TODAY, last)
 
     assert member.state == state
-    assert member.quiet == (state in ("fine", "running"))
+    assert member.quiet == (state in ("fine", "running", "rotation off"))
+
+
+@pytest.mark.parametrize(
+    ("last", "shown"),
+    [
+        (ended("FAILED", kind=LOG_IN_TEST), ("-", "-", "-")),
+        (ended("SUCCEEDED"), ("2026-03-20", "-", "12 d")),
+        (None, ("-", "-", "-")),
+    ],
+)
+def test_when_a_secret_was_rotated_whose_rotation_is_off_only_an_execution_tells(
+    last: Run | None, shown: tuple[str, ...]
+) -> None:
+    kept = {key: value for key, value in ROTATED.items() if key not in ("LastRotatedDate", "NextRotationDate")}
+
+    row = dict(zip(status._COLUMNS, status._row(Member(Described(kept | OFF), TODAY, last)), strict=True))
+
+    assert (row["rotated"], row["next"], row["age"]) == shown
 
 
 def test_a_secret_that_was_never_rotated_is_no_alarm_before_it_is_due() -> None:
