@@ -1,6 +1,8 @@
 """The commands that put a secret under rotation and take it out again: parse, call, print."""
 
+import warnings
 from collections.abc import Callable, Mapping
+from getpass import GetPassWarning
 from typing import Any, TextIO
 
 import click
@@ -156,5 +158,15 @@ def _read(context: click.Context, file: TextIO | None) -> dict[str, Any]:
 
 
 def _typed(username: str) -> str:
-    password: str = click.prompt(f"Password of {username!r}", hide_input=True, err=True)
+    """Raises click.UsageError where it would be seen."""
+    try:
+        with warnings.catch_warnings():
+            # It comes before anything is read.
+            warnings.simplefilter("error", GetPassWarning)
+            password: str = click.prompt(f"Password of {username!r}", hide_input=True, err=True)
+    except GetPassWarning:
+        raise click.UsageError(
+            f"The password of {username!r} is typed on a terminal, and there is none: take it from another secret by "
+            "--password-from, or let --generate make one."
+        ) from None
     return password

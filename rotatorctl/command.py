@@ -1,6 +1,7 @@
 """What the commands that ask AWS share: their options, and the stack that they are for."""
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,10 +61,22 @@ def command(function: Callable[..., Result]) -> click.Command:
 
 
 def ask(plan: str, yes: bool) -> None:
-    """Show what is going to be done, and without `yes` ask for it. Raises click.Abort if it is not to be done."""
+    """Show what is going to be done, and ask unless `yes`.
+
+    Raises click.Abort if it is not to be done, click.UsageError where nobody can answer.
+    """
     click.echo(with_options(plan, _given()), err=True)
-    if not yes:
-        click.confirm("Go on?", abort=True, err=True)
+    try:
+        agrees = yes or click.confirm("Go on?", err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError(
+            "Nothing was changed: this asks before it changes anything, and there is no terminal to answer on; "
+            "repeat it with --yes."
+        ) from None
+    if not agrees:
+        raise click.Abort
 
 
 def _given() -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What `rotatorctl onboard` makes of its options, files and databases; deployed, test_cli_onboarding.py."""
 
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +163,17 @@ def test_nothing_is_asked_for_a_value_that_could_drive_no_rotation() -> None:
         made(Aws("eu-central-1"), "app", FIELDS | {"port": 0}, Asked(typed=lambda _: pytest.fail("asked")), {})
 
     assert refused.value.problem.code == "InvalidSecretError"
+
+
+def test_no_password_is_read_where_it_would_be_seen() -> None:
+    command = [sys.executable, "-c", "from rotatorctl.cli_onboarding import _typed; _typed('app')"]
+    # Of a session of its own, which has no terminal wherever the tests run.
+    ran = subprocess.run(command, input="seen\n", capture_output=True, text=True, check=False, start_new_session=True)
+
+    assert ran.returncode == 1
+    assert "UsageError: The password of 'app' is typed on a terminal, and there is none" in ran.stderr
+    assert "--password-from" in ran.stderr and "--generate" in ran.stderr
+    assert "GetPassWarning" not in ran.stderr and "seen" not in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +15,12 @@ from rich.console import Console
 from rotation.redaction import conceal
 from rotatorctl import cli, command
 from rotatorctl.aws import AwsError, explained
-from rotatorctl.deployed import Stack
+from rotatorctl.commands.unstick import Stuck
+from rotatorctl.deployed import Described, Stack
 from rotatorctl.progress import watched
 from rotatorctl.render import show
 from rotatorctl.result import Problem, Result, Table
+from tests.unit.examined import GOOD
 
 PASSWORD = "Zk3-vQ9_xT7.bN2"
 
@@ -205,6 +208,31 @@ def test_a_question_that_is_declined_is_told_in_either_form(monkeypatch: pytest.
     assert [problem["code"] for problem in json.loads(told.stdout)["problems"]] == ["DeclinedError"]
     assert (told.exit_code, plain.exit_code) == (1, 1)
     assert plain.output.startswith("DeclinedError: it was not told to go on, so nothing was changed\nNext: ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        ("", 2, "there is no terminal to answer on; repeat it with --yes"),
+        ("n\n", 1, "Aborted!"),
+        ("y\n", 0, "Go on?"),
+    ],
+)
+def test_a_question_that_nobody_can_answer_is_misuse_and_says_how_not_to_be_asked(
+    answer: str, code: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    monkeypatch.setattr(cli, "stuck", lambda *_: Stuck(Described(GOOD), "two", None))
+    monkeypatch.setattr(cli, "unstick_secret", lambda *_: Result("unstick"))
+    monkeypatch.setattr(command, "_find", lambda *_: None)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.cli(["unstick", "app"])
+
+    told = capsys.readouterr().err
+    assert ended.value.code == code
+    assert words in told
+    assert "AWSPENDING is on version" in told
 
 
 def test_progress_is_a_line_for_each_state() -> None:
