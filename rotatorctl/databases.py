@@ -56,7 +56,8 @@ def looked_up(
 ) -> Database:
     """The writer's endpoint and the engine, once the cluster and its writer, or the instance, are available.
 
-    Raises CommandError if there is none of that name, its engine is not there yet, or it does not become available.
+    Raises CommandError if there is none of that name, its engine is none that is rotated, or it does not become
+    available.
     """
     look, shown, waited = _LOOKS[kind], dict[str, str](), 0.0
     while (seen := look(aws, identifier)).database is None:
@@ -118,7 +119,7 @@ def _engine(name: str) -> str:
     if name not in _ENGINES:
         raise CommandError(
             "EngineNotThereError",
-            f"its engine is {name!r}, which is not there yet; there are {', '.join(_ENGINES)}",
+            f"its engine is {name!r}, which this rotator does not rotate; it rotates {', '.join(_ENGINES)}",
             "docs/engines.md#not-there-yet says what rotates it",
         )
     return _ENGINES[name]

@@ -24,6 +24,8 @@ type Ask = Callable[[str], str]
 # No names of secrets, which have no such signs:
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
 TYPED, GENERATED = "(typed)", "(generated)"
+_KEYS = "docs/engines.md#the-secrets-json lists the keys of a value"
+_OPTIONS = f"--engine, --host, --port, --username, --dbname and --admin set the keys of the new value; {_KEYS}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ def require_same(aws: Aws, secret: Described, fields: Json) -> None:
 
 def made(aws: Aws, name: str, fields: Json, asked: Asked, tags: Mapping[str, str]) -> NewSecret:
     """The value with its password. Raises CommandError, before anything is typed, if it could drive no rotation."""
-    secret = _parsed(json.dumps(fields | {"password": secrets.token_urlsafe()}, ensure_ascii=False), tags)
+    known = ", ".join(sorted(engines.ENGINES))
+    if "engine" not in fields and "rotation:engine" not in tags:
+        raise CommandError("InvalidSecretError", "no option says which engine it is for", f"give --engine: {known}")
+    secret = _parsed(json.dumps(fields | {"password": secrets.token_urlsafe()}, ensure_ascii=False), tags, _OPTIONS)
     value = secret.with_value(_password(aws, asked, secret))
     conceal(value)
     origin = {TYPED: "the password that you typed", GENERATED: "a generated password"}.get(
@@ -169,10 +174,8 @@ def _two_secrets(source: Described) -> CommandError:
     )
 
 
-def _parsed(value: str, tags: Mapping[str, str]) -> Secret:
+def _parsed(value: str, tags: Mapping[str, str], next_step: str = _KEYS) -> Secret:
     try:
         return Secret.parse(value, tags, engines.ENGINES)
     except InvalidSecretError as error:
-        raise CommandError(
-            "InvalidSecretError", str(error), "docs/engines.md#the-secrets-json lists the keys of a value"
-        ) from None
+        raise CommandError("InvalidSecretError", str(error), next_step) from None

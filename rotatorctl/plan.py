@@ -142,11 +142,17 @@ def _change(stack: Stack, secret: Described, wanted: Wanted) -> Change:
     return Change(secret, tags, rules)
 
 
+def schedule_of(change: Change) -> Schedule | None:
+    """None where the rules have no expression, or one that this tool does not know."""
+    try:
+        return Schedule.parse(change.rules["ScheduleExpression"], change.rules.get("Duration", ""))
+    except (KeyError, ScheduleError):
+        return None
+
+
 def windows(change: Change) -> list[str]:
     """The next windows, as far as they are known before Secrets Manager has told its date."""
-    try:
-        schedule = Schedule.parse(change.rules["ScheduleExpression"], change.rules.get("Duration", ""))
-    except (KeyError, ScheduleError):
+    if (schedule := schedule_of(change)) is None:
         return []
     counted = "" if schedule.cron else " if Secrets Manager counts from today"
     told = f"The next windows{counted}, each open {schedule.window_words}:"

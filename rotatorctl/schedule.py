@@ -130,8 +130,10 @@ def words(rules: "RotationRulesTypeTypeDef") -> str:
 
 
 def moment(at: datetime) -> str:
-    """A moment in UTC and in local time, to the minute."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({at.astimezone():%Y-%m-%d %H:%M %Z})"
+    """A moment in UTC, and in local time where that is another, to the minute."""
+    local = at.astimezone()
+    told = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{told} ({local:%Y-%m-%d %H:%M %Z})" if local.utcoffset() else told
 
 
 def _of_rate(number: int, unit: str, window: int) -> Schedule:

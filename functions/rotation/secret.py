@@ -200,7 +200,9 @@ def _traits(fields: Json, settings: Settings, engines: Mapping[str, EngineTraits
         # Not quoted: what stands there may hold a password.
         raise InvalidSecretError(f"the secret's key 'engine' is not a text; this rotator knows {known}")
     if _NOT_YET & {name, name.lower().partition("-")[0]}:
-        raise InvalidSecretError(f"engine {name!r} is not there yet, see docs/engines.md; this rotator knows {known}")
+        raise InvalidSecretError(
+            f"this rotator cannot rotate {name!r}, see docs/engines.md#not-there-yet; it knows {known}"
+        )
     if name not in engines:
         raise InvalidSecretError(f"unknown engine {name!r}; this rotator knows {known}")
     return engines[name]

@@ -1,16 +1,17 @@
 """`onboard`: put a secret under rotation, once the functions have proven that they can log in with it."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from rotatorctl import onboarding_failures as failures
 from rotatorctl.attachment import Attachment
 from rotatorctl.aws import EXPLAINED, explained
-from rotatorctl.checks.causes import cause_of
 from rotatorctl.commands.rotate import Pace, rotated
-from rotatorctl.deployed import Described, Stack
+from rotatorctl.deployed import Described
 from rotatorctl.executions import LOGGED_IN, Run
 from rotatorctl.following import Following
 from rotatorctl.new_secret import create, discard
-from rotatorctl.plan import Plan
+from rotatorctl.plan import Plan, schedule_of
 from rotatorctl.result import Json, Problem, Result
 from rotatorctl.schedule import moment, rules_of, words
 
@@ -47,7 +48,7 @@ def onboard(plan: Plan, following: Following) -> Result:
         return _only_created(plan)
     attachment = Attachment(following, plan.change)
     try:
-        outcome = _attached(attachment)
+        outcome = _attached(plan, attachment)
     except Exception:
         # A fault of this tool: it is told as such, and leaves nothing behind.
         _undo(plan, attachment)
@@ -57,26 +58,25 @@ def onboard(plan: Plan, following: Following) -> Result:
     return _with_rotation(plan, _done(plan, outcome), following)
 
 
-def _attached(attachment: Attachment) -> Run | Failed:
+def _attached(plan: Plan, attachment: Attachment) -> Run | Failed:
     """Attach, and see the log-in proven."""
     try:
-        return _proven(attachment)
+        return _proven(plan, attachment)
     except EXPLAINED as error:
         return Failed(explained(error))
 
 
-def _proven(attachment: Attachment) -> Run | Failed:
-    secret, stack = attachment.change.secret, attachment.following.stack
+def _proven(plan: Plan, attachment: Attachment) -> Run | Failed:
     attachment.attach()
     run = attachment.tested()
     if attachment.following.stop.is_set():
-        return Failed(_stopped(attachment), run)
+        return Failed(failures.stopped(attachment), run)
     if run is None:
-        return Failed(_not_started(secret))
+        return Failed(failures.not_started(plan.secret))
     if run.outcome != LOGGED_IN:
-        return Failed(_log_in_failed(stack, secret, run), run)
+        return Failed(failures.log_in_failed(plan, run), run)
     attachment.settle()
-    return Failed(_stopped(attachment), run) if attachment.following.stop.is_set() else run
+    return Failed(failures.stopped(attachment), run) if attachment.following.stop.is_set() else run
 
 
 def _put_back(plan: Plan, attachment: Attachment, failed: Failed) -> Result:
@@ -117,11 +117,19 @@ def _as_before(plan: Plan, stays: list[str]) -> str:
 def _done(plan: Plan, run: Run) -> Result:
     now, name, schedule = _now(plan), plan.secret.name, words(plan.change.rules)
     due = now.answer.get("NextRotationDate") if isinstance(now, Described) else None
-    unknown = "Secrets Manager tells no date yet" if isinstance(now, Described) else f"no date: {now.message}"
-    dated = f"it is due by {moment(due)}" if due else unknown
+    dated = f"no date: {now.message}" if isinstance(now, Problem) else _dated(plan, due)
     shown = f"{name}: attached, and AWSCURRENT logged in from the functions; {schedule}, {dated}"
     data = _data(plan, ATTACHED, run) | {"nextRotation": due}
     return Result("onboard", data, (shown,))
+
+
+def _dated(plan: Plan, due: datetime | None) -> str:
+    if due:
+        return f"it is due by {moment(due)}"
+    unknown, schedule = "Secrets Manager tells no date yet", schedule_of(plan.change)
+    if schedule is None or schedule.cron is None:
+        return unknown
+    return f"{unknown}; its next windows open at {', '.join(map(moment, schedule.openings(datetime.now(UTC))))}"
 
 
 def _now(plan: Plan) -> Described | Problem:
@@ -148,9 +156,9 @@ def _with_rotation(plan: Plan, result: Result, following: Following) -> Result:
         return result
     now = _now(plan)
     if isinstance(now, Problem):
-        return replace(result, problems=(_not_rotated(plan.secret, now),))
+        return replace(result, problems=(failures.not_rotated(plan.secret, now),))
     if now.pending:
-        return replace(result, problems=(_not_settled(plan.secret),))
+        return replace(result, problems=(failures.not_settled(plan.secret),))
     first = rotated(following, [plan.secret.name], Pace())
     data = result.data | {"rotation": next(iter(first.data["secrets"]), None)}
     return Result("onboard", data, (*result.shown, *first.shown), (*result.problems, *first.problems))
@@ -173,53 +181,3 @@ def _data(plan: Plan, outcome: str, run: Run | None = None) -> Json:
         "rotation": None,
         "left": [],
     }
-
-
-def _not_started(secret: Described) -> Problem:
-    return Problem(
-        "NotStartedError",
-        "Secrets Manager took the request, but no log-in test began: the rotate function was not called, or refused",
-        f"`rotatorctl doctor {secret.name}` looks for the cause; then repeat the command",
-        secret.name,
-    )
-
-
-def _log_in_failed(stack: Stack, secret: Described, run: Run) -> Problem:
-    step, error, reason = run.failure
-    cause = cause_of(step, error, reason)
-    why = cause.why if cause else "docs/failures.md#errors says what it means"
-    return Problem(
-        "LogInFailedError",
-        f"AWSCURRENT did not log in from the functions: {error} in {step}: {reason}; {why}",
-        f"mend that and repeat the command; {stack.execution_url(run.execution.arn)}",
-        secret.name,
-    )
-
-
-def _not_settled(secret: Described) -> Problem:
-    return Problem(
-        "StillRunningError",
-        "it is attached and not rotated yet: Secrets Manager has not taken AWSPENDING off what it tested",
-        f"in a minute: rotatorctl rotate {secret.name}",
-        secret.name,
-    )
-
-
-def _not_rotated(secret: Described, why: Problem) -> Problem:
-    return Problem(
-        why.code,
-        f"it is attached and not rotated yet: {why.message}",
-        f"{why.next_step}; then: rotatorctl rotate {secret.name}",
-        secret.name,
-    )
-
-
-def _stopped(attachment: Attachment) -> Problem:
-    name = attachment.change.secret.name
-    return Problem(
-        "StoppedError",
-        "you stopped it before all was done; the log-in test ends by itself and changes nothing, if it had begun: "
-        f"{attachment.test_url}",
-        f"`rotatorctl onboard {name}` begins again",
-        name,
-    )

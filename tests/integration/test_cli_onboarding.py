@@ -56,7 +56,7 @@ def test_a_secret_is_attached_once_the_functions_have_logged_in_and_nothing_is_r
     now = described(secret)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"{name(secret)}: attached, and AWSCURRENT logged in from the functions; rate(30 days), ")
-    assert "The next windows" in ran.err and "UTC (" in ran.err
+    assert "The next windows" in ran.err and " UTC" in ran.err
     assert (now["RotationEnabled"], now["RotationLambdaARN"]) == (
         True,
         secret.deployed.stack.outputs["RotationFunctionArn"],

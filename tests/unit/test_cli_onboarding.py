@@ -1,6 +1,7 @@
 """What `rotatorctl onboard` makes of its options, files and databases; deployed, test_cli_onboarding.py."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from rotatorctl.deployed import Described
 from rotatorctl.executions import LOG_IN_TEST, Name, Run
 from rotatorctl.following import Following
 from rotatorctl.new_secret import GENERATED, Asked, NewSecret, create, made
+from rotatorctl.onboarding_failures import log_in_failed
 from rotatorctl.onboarding_file import FileContentError, read
 from rotatorctl.plan import Plan, Wanted, prepared
 from rotatorctl.result import CommandError, Result
@@ -163,6 +165,19 @@ def test_nothing_is_asked_for_a_value_that_could_drive_no_rotation() -> None:
         made(Aws("eu-central-1"), "app", FIELDS | {"port": 0}, Asked(typed=lambda _: pytest.fail("asked")), {})
 
     assert refused.value.problem.code == "InvalidSecretError"
+
+
+def test_a_secret_to_be_created_without_an_engine_is_given_one_by_its_option() -> None:
+    without = {key: value for key, value in FIELDS.items() if key != "engine"}
+
+    with pytest.raises(CommandError) as refused:
+        made(Aws("eu-central-1"), "app", without, Asked(password=GENERATED), {})
+    by_tag = made(Aws("eu-central-1"), "app", without, Asked(password=GENERATED), {"rotation:engine": "postgres"})
+
+    problem = refused.value.problem
+    assert (problem.code, problem.message) == ("InvalidSecretError", "no option says which engine it is for")
+    assert problem.next_step.startswith("give --engine: aurora-mysql, ")
+    assert "postgres" not in by_tag.text
 
 
 def test_no_password_is_read_where_it_would_be_seen() -> None:
@@ -306,6 +321,44 @@ def test_a_failed_onboarding_says_that_the_secret_goes_on_naming_the_stack_for_p
     assert "goes on naming with its rotation turned off" in plan.text
 
 
+def refused_log_in() -> Run:
+    execution = Execution("arn:run", "name", "FAILED", {}, "LoginRefusedError", '{"errorMessage": "28P01"}')
+    return Run(execution, Name(LOG_IN_TEST, "two", 1), NOW, NOW)
+
+
+def test_where_the_log_in_is_refused_the_command_that_mends_the_value_is_given() -> None:
+    answers = ("rotate_secret", "cancel_rotate_secret", "describe_secret")
+
+    [problem] = carried_out(plan_of(**NEVER_ROTATED), refused_log_in(), *answers).problems
+
+    assert problem.code == "LogInFailedError"
+    assert f"`aws secretsmanager put-secret-value --secret-id {ARN} " in problem.next_step
+    assert "repeat this one" in problem.next_step
+
+
+def test_of_a_secret_that_was_made_and_is_deleted_again_no_command_sets_the_value() -> None:
+    plan = replace(plan_of(**NEVER_ROTATED), new=NewSecret("{}", "", logs_in=True))
+
+    problem = log_in_failed(plan, refused_log_in())
+
+    assert "put-secret-value" not in problem.next_step
+    assert problem.message.endswith(
+        "the password is another one at the service, or it does not let this user in from the functions"
+    )
+
+
+def test_the_next_windows_of_a_cron_are_told_where_secrets_manager_tells_no_date() -> None:
+    plan = plan_of(**NEVER_ROTATED)
+    by_cron = replace(plan, change=replace(plan.change, rules={"ScheduleExpression": "cron(0 8 1 * ? *)"}))
+    run = Run(Execution("arn", "name", "SUCCEEDED", {}, "", ""), Name(LOG_IN_TEST, "two", 1), NOW, NOW)
+    answers = ("rotate_secret", "describe_secret", "describe_secret")
+
+    [cron], [rate] = (carried_out(each, run, *answers).shown for each in (by_cron, plan))
+
+    assert re.search("tells no date yet; its next windows open at (20..-..-01 08:00 UTC[^,]*(, |$)){3}", str(cron))
+    assert str(rate).endswith("rate(30 days), Secrets Manager tells no date yet")
+
+
 def test_what_another_function_rotated_is_said_to_be_put_back_and_nothing_is_left() -> None:
     plan = plan_of(RotationLambdaARN=f"{FUNCTION}-former")
 
@@ -423,6 +476,7 @@ def test_a_cluster_of_an_engine_that_is_not_there_is_not_waited_for() -> None:
         looked(CLUSTER, (CLUSTERS, cluster("creating", writer=False, engine="neptune")))
 
     assert refused.value.problem.code == "EngineNotThereError"
+    assert "'neptune', which this rotator does not rotate; it rotates postgres, " in refused.value.problem.message
 
 
 @pytest.mark.parametrize(
