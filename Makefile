@@ -53,7 +53,7 @@ check: .venv/.installed .venv-scan/.installed
 test: setup
 	pytest --numprocesses 4 --dist loadgroup
 
-demo: setup
+demo: .venv/.installed .venv-emulator/.installed
 	PYTHONPATH=functions:. python -m rotatorctl.local.demo
 
 # Every kind of fault at every edge of a rotation, for every engine with every strategy. Forty minutes on two cores.
