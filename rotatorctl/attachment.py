@@ -94,10 +94,10 @@ class Attachment:
         self.following.awaited(lambda: None if self._carries_label() else True)
 
     @property
-    def test_url(self) -> str:
-        """Where the console shows the log-in test, whether it has begun or not."""
+    def test_shown(self) -> str:
+        """What shows the log-in test, whether it has begun or not."""
         stack = self.following.stack
-        return stack.execution_url(stack.execution_arn(self._test_name))
+        return stack.execution_shown(stack.execution_arn(self._test_name))
 
     def put_back(self) -> list[str]:
         """Undo what `attach` has done; returns what could not be undone, in sentences."""

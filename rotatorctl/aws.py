@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore import exceptions
 from botocore.config import Config
+from botocore.loaders import create_loader
 
 from rotatorctl.result import CommandError, Problem
 
@@ -83,6 +84,16 @@ class Aws:
     @property
     def region(self) -> str:
         return self.secrets.meta.region_name
+
+    @property
+    def has_console(self) -> bool:
+        """Whether executions are asked for at AWS, whose console shows them, and not at an endpoint of one's own.
+
+        AWS's domains are those in the model `partitions` of botocore.
+        """
+        partitions = [each["outputs"] for each in create_loader().load_data("partitions")["partitions"]]
+        domains = tuple(f".{each[key]}" for each in partitions for key in ("dnsSuffix", "dualStackDnsSuffix"))
+        return (urlsplit(self.machine.meta.endpoint_url).hostname or "").endswith(domains)
 
     @cached_property
     def secrets(self) -> "SecretsManagerClient":

@@ -26,6 +26,7 @@ class Stack:
     machine_arn: str
     alert_topic_arn: str
     notice_topic_arn: str
+    # Empty if no console shows what is asked here.
     console_url: str
 
     @classmethod
@@ -46,7 +47,7 @@ class Stack:
                 machine_arn=outputs["StateMachineArn"],
                 alert_topic_arn=outputs["AlertTopicArn"],
                 notice_topic_arn=outputs["NoticeTopicArn"],
-                console_url=outputs["StateMachineConsoleUrl"].partition("#")[0],
+                console_url=outputs["StateMachineConsoleUrl"].partition("#")[0] if aws.has_console else "",
             )
         except KeyError as missing:
             message = f"the stack {name!r} has no output {missing}, so it is not, or not yet, one that rotates secrets"
@@ -56,7 +57,12 @@ class Stack:
         return self.machine_arn.replace(":stateMachine:", ":execution:") + ":" + name
 
     def execution_url(self, arn: str) -> str:
-        return f"{self.console_url}#/v2/executions/details/{arn}"
+        """Where the console shows the execution; empty if none does."""
+        return f"{self.console_url}#/v2/executions/details/{arn}" if self.console_url else ""
+
+    def execution_shown(self, arn: str) -> str:
+        """The same for people: if no console does, the command that shows it."""
+        return self.execution_url(arn) or f"`aws stepfunctions describe-execution --execution-arn {arn}`"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def log_in_failed(plan: Plan, run: Run) -> Problem:
     return Problem(
         "LogInFailedError",
         f"AWSCURRENT did not log in from the functions: {error} in {step}: {reason}; {why}",
-        f"{mend}; then repeat this one; {plan.stack.execution_url(run.execution.arn)}",
+        f"{mend}; then repeat this one; {plan.stack.execution_shown(run.execution.arn)}",
         secret.name,
     )
 
@@ -57,7 +57,7 @@ def stopped(attachment: Attachment) -> Problem:
     return Problem(
         "StoppedError",
         "you stopped it before all was done; the log-in test ends by itself and changes nothing, if it had begun: "
-        f"{attachment.test_url}",
+        f"{attachment.test_shown}",
         f"`rotatorctl onboard {name}` begins again",
         name,
     )

@@ -14,6 +14,8 @@ from rotatorctl.result import Problem, Result, Table
 
 # Wide enough for any row: what reads a pipe wants one line for each.
 _PIPE_WIDTH = 2_000
+# Of a table that fits, where there is no terminal.
+_FITTING_WIDTH = 80
 # Words in a table's cell that a person's eye should fall on.
 _STYLES = {
     "needs a person": "bold red",
@@ -42,7 +44,7 @@ def show(result: Result, output: str) -> None:
     console = _console(sys.stdout)
     for block in result.shown:
         if isinstance(block, Table):
-            console.print(_table(block))
+            console.print(_table(block), width=_FITTING_WIDTH if block.fits and not console.is_terminal else None)
         else:
             _say(console, block)
     for problem in result.problems:

@@ -35,10 +35,11 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows for people; the data has them for machines."""
+    """Rows for people; the data has them for machines. One that `fits` is never wider than a terminal."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    fits: bool = False
 
 
 @dataclass(frozen=True)

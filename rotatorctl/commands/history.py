@@ -2,11 +2,12 @@
 
 from itertools import islice
 
+from rotation.outcome import ROTATED
 from rotatorctl.deployed import Described, Stack
-from rotatorctl.executions import Executions, Run
+from rotatorctl.executions import LOGGED_IN, Executions, Run
 from rotatorctl.result import Json, Result, Table
 
-_COLUMNS = ("started", "seconds", "what", "attempt", "outcome", "failed in", "error", "version", "execution")
+_COLUMNS = ("started", "what, attempt", "outcome", "seconds", "failed in")
 
 
 def history(stack: Stack, secret_id: str, limit: int) -> Result:
@@ -19,7 +20,9 @@ def history(stack: Stack, secret_id: str, limit: int) -> Result:
     if not runs:
         none = f"{secret.name}: no execution in the last 90 days; Step Functions keeps them no longer"
         return Result("history", data, (none,))
-    return Result("history", data, (Table(_COLUMNS, tuple(_row(stack, run) for run in runs)),))
+    table = Table(_COLUMNS, tuple(_row(run) for run in runs), fits=True)
+    told = [run for run in runs if run is runs[0] or run.outcome not in (ROTATED, LOGGED_IN)]
+    return Result("history", data, (table, *(_execution(stack, run) for run in told)))
 
 
 def _data(stack: Stack, run: Run) -> Json:
@@ -27,16 +30,21 @@ def _data(stack: Stack, run: Run) -> Json:
     return of_history | run.json | {"executionUrl": stack.execution_url(run.execution.arn)}
 
 
-def _row(stack: Stack, run: Run) -> tuple[str, ...]:
+def _row(run: Run) -> tuple[str, ...]:
     step, error, _ = run.failure
     return (
-        f"{run.started.astimezone():%Y-%m-%d %H:%M}",
-        f"{run.seconds:.0f}",
-        run.name.kind,
-        str(run.name.attempt),
+        _begun(run),
+        f"{run.name.kind} {run.name.attempt}",
         run.outcome,
-        step,
-        error,
-        run.name.version,
-        stack.execution_url(run.execution.arn),
+        f"{run.seconds:.0f}",
+        ": ".join(filter(None, (step, error))),
     )
+
+
+def _execution(stack: Stack, run: Run) -> str:
+    """A line, which may be as long as an ARN, so that it can be opened or copied whole."""
+    return f"{_begun(run)}, version {run.name.version}: {stack.execution_shown(run.execution.arn)}"
+
+
+def _begun(run: Run) -> str:
+    return f"{run.started.astimezone():%Y-%m-%d %H:%M}"

@@ -145,13 +145,14 @@ def _ended(following: Following, begun: Begun, run: Run | None) -> Ended:
         return Ended(name, _data(begun) | {"outcome": RUNNING}, problem=_not_seen(begun))
     if run is None:
         return Ended(name, _data(begun) | {"outcome": NOT_STARTED}, problem=_not_started(begun))
+    shown = following.stack.execution_shown(run.execution.arn)
     url = following.stack.execution_url(run.execution.arn)
     working = run.report.get("Working", "AWSCURRENT" if run.outcome == ROTATED else "unknown")
     data = _data(begun) | run.json | {"workingCredential": working, "executionUrl": url}
     if run.outcome == ROTATED:
         how = f"{run.seconds:.0f} s, attempt {run.name.attempt}{_HOW.get(begun.how, '')}"
         return Ended(name, data, f"{name}: rotated ({how}). AWSCURRENT is version {run.name.version} and logs in")
-    return Ended(name, data, problem=_failed(begun, run, url))
+    return Ended(name, data, problem=_failed(begun, run, shown))
 
 
 def _data(begun: Begun) -> Json:
@@ -163,13 +164,13 @@ def _data(begun: Begun) -> Json:
     }
 
 
-def _failed(begun: Begun, run: Run, url: str) -> Problem:
+def _failed(begun: Begun, run: Run, shown: str) -> Problem:
     name, (step, error, reason) = begun.secret.name, run.failure
     if run.outcome == RUNNING:
         return Problem(
             "StillRunningError",
             "it goes on without being watched; if it fails it is taken back by itself, and people are told",
-            f"`rotatorctl rotate {name}` joins it again; {url}",
+            f"`rotatorctl rotate {name}` joins it again; {shown}",
             name,
         )
     true = _TRUE_NOW.get(run.outcome, "and no rollback has reported yet, so whether AWSCURRENT logs in is not known")
@@ -180,7 +181,7 @@ def _failed(begun: Begun, run: Run, url: str) -> Problem:
     return Problem(
         run.execution.error if told else run.execution.status,
         f"{run.outcome}: {true}{untold}. It failed in {step or 'an unknown step'}: {error}: {reason}",
-        f"docs/failures.md#{section} has the commands for this outcome; {url}",
+        f"docs/failures.md#{section} has the commands for this outcome; {shown}",
         name,
     )
 

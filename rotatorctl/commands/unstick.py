@@ -67,7 +67,7 @@ def _finish(proof: Proof) -> str:
 
 
 def _result(proof: Proof, outcome: str, problem: Problem | None = None) -> Result:
-    found, arn = proof.found, proof.run.execution.arn if proof.run else ""
+    found, stack, arn = proof.found, proof.following.stack, proof.run.execution.arn if proof.run else ""
     data: Json = {
         "secret": found.secret.name,
         "secretArn": found.secret.arn,
@@ -76,14 +76,14 @@ def _result(proof: Proof, outcome: str, problem: Problem | None = None) -> Resul
         # What was live was the pending value, whatever label it has since.
         "workingCredential": AWSPENDING if outcome == FINISHED else proof.works,
         "executionArn": arn,
-        "executionUrl": _url(proof),
+        "executionUrl": stack.execution_url(arn) if arn else "",
     }
     words = (f"{found.secret.name}: {_WORDS[outcome].format(found.version)}",) if outcome in _WORDS else ()
     return Result("unstick", data, words, (problem,) if problem else ())
 
 
-def _url(proof: Proof) -> str:
-    return proof.following.stack.execution_url(proof.run.execution.arn) if proof.run else ""
+def _shown(proof: Proof) -> str:
+    return proof.following.stack.execution_shown(proof.run.execution.arn) if proof.run else ""
 
 
 def _still_running(proof: Proof, run: Run) -> Problem:
@@ -94,7 +94,7 @@ def _still_running(proof: Proof, run: Run) -> Problem:
     return Problem(
         "StillRunningError",
         f"you stopped watching, and the command has moved no label; {_GOES_ON.get(kind, looks)}",
-        f"`rotatorctl {again} {name}` {joins}; {_url(proof)}",
+        f"`rotatorctl {again} {name}` {joins}; {_shown(proof)}",
         name,
     )
 
@@ -114,7 +114,7 @@ def _not_proven(proof: Proof) -> Problem:
         "NotProvenError",
         f"neither AWSCURRENT nor AWSPENDING was proven to log in (works: {proof.works}; {error}: {reason}); "
         "no label was moved",
-        f"docs/failures.md#needs-a-person-action and #needs-a-person-check; {_url(proof)}",
+        f"docs/failures.md#needs-a-person-action and #needs-a-person-check; {_shown(proof)}",
         proof.found.secret.name,
     )
 

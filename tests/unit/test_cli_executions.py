@@ -7,6 +7,8 @@ import pytest
 
 from rotation.executions import Execution, attempt_name, name_prefix, rollback_name
 from rotation.model import ROTATE, TEST
+from rotatorctl.aws import Aws
+from rotatorctl.deployed import Stack
 from rotatorctl.executions import LOG_IN_TEST, ROLLBACK, ROTATION, Name, Run, prefix_among
 
 TOKEN = "3f0f6f4e-6b4e-4c0d-9a5b-0d8a1f2c7e11"
@@ -93,3 +95,40 @@ def test_what_ended_without_a_report_says_how() -> None:
         "no route",
     )
     assert run(ROTATION, "SUCCEEDED").seconds == 12.3
+
+
+OWN, VPC = "http://127.0.0.1:4566", "https://vpce-1-a.states.eu-central-1.vpce.amazonaws.com"
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize(
+    ("region", "endpoint", "is_aws"),
+    [
+        ("eu-central-1", "", True),
+        ("cn-north-1", "", True),
+        ("us-iso-east-1", "", True),
+        ("eu-central-1", VPC, True),
+        ("eu-central-1", OWN, False),
+        ("eu-central-1", "https://amazonaws.com.example", False),
+    ],
+)
+def test_only_of_what_is_asked_at_aws_the_console_shows_anything(
+    region: str, endpoint: str, is_aws: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SFN", endpoint)
+
+    assert Aws(region).has_console is is_aws
+
+
+@pytest.mark.parametrize(
+    ("console", "url", "shown"),
+    [
+        ("https://console", "https://console#/v2/executions/details/a:b", "https://console#/v2/executions/details/a:b"),
+        ("", "", "`aws stepfunctions describe-execution --execution-arn a:b`"),
+    ],
+)
+def test_an_execution_that_no_console_shows_is_shown_by_a_command(console: str, url: str, shown: str) -> None:
+    stack = Stack(Aws("eu-central-1"), "stack", "function", "machine", "alerts", "notices", console)
+
+    assert (stack.execution_url("a:b"), stack.execution_shown("a:b")) == (url, shown)

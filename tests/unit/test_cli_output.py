@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +13,14 @@ from botocore import exceptions
 from click.testing import CliRunner
 from rich.console import Console
 
+from rotation.executions import Execution
 from rotation.redaction import conceal
 from rotatorctl import cli, command
 from rotatorctl.aws import AwsError, explained
+from rotatorctl.commands import history
 from rotatorctl.commands.unstick import Stuck
 from rotatorctl.deployed import Described, Stack
+from rotatorctl.executions import Name, Run
 from rotatorctl.progress import watched
 from rotatorctl.render import show
 from rotatorctl.result import Problem, Result, Table
@@ -48,6 +52,22 @@ def test_text_keeps_the_result_apart_from_the_problems(capsys: pytest.CaptureFix
     lines = [line.rstrip() for line in captured.out.splitlines()]
     assert [lines[0], lines[2]] == ["arn:1:secret:[x]", "a[b]    https://console.example/" + "x" * 300]
     assert captured.err == "A: d: b\nNext: c\n"
+
+
+def test_a_table_that_fits_is_no_wider_than_a_terminal_and_leaves_nothing_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    verdict = '{"Outcome": "needs a person", "Step": "FinishSecret", "Error": "Lambda.TooManyRequestsException", '
+    execution = Execution("arn", "name", "FAILED", {}, "RollbackFailedError", verdict + '"Reason": ""}')
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    rows = tuple(history._row(Run(execution, Name(kind, "v", 12), at, at)) for kind in ("rotation", "rollback"))
+
+    show(Result("history", shown=(Table(history._COLUMNS, rows, fits=True),)), "text")
+
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    assert all(word in out for word in (*history._COLUMNS, "rotation 12", "needs a person", "FinishSecret: "))
+    assert "Lambda.TooManyRequestsException" in re.sub(r"\s", "", out)
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
