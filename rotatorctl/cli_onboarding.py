@@ -165,6 +165,7 @@ def _typed(username: str) -> str:
             warnings.simplefilter("error", GetPassWarning)
             password: str = click.prompt(f"Password of {username!r}", hide_input=True, err=True)
     except GetPassWarning:
+        click.echo(err=True)
         raise click.UsageError(
             f"The password of {username!r} is typed on a terminal, and there is none: take it from another secret by "
             "--password-from, or let --generate make one."

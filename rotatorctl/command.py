@@ -71,6 +71,7 @@ def ask(plan: str, yes: bool) -> None:
     except click.Abort:
         if sys.stdin.isatty():
             raise
+        click.echo(err=True)
         raise click.UsageError(
             "Nothing was changed: this asks before it changes anything, and there is no terminal to answer on; "
             "repeat it with --yes."

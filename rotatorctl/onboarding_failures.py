@@ -29,7 +29,7 @@ def log_in_failed(plan: Plan, run: Run) -> Problem:
     return Problem(
         "LogInFailedError",
         f"AWSCURRENT did not log in from the functions: {error} in {step}: {reason}; {why}",
-        f"{mend}; then repeat this one; {plan.stack.execution_shown(run.execution.arn)}",
+        f"{mend}; then repeat the onboarding; {plan.stack.execution_shown(run.execution.arn)}",
         secret.name,
     )
 

@@ -129,7 +129,8 @@ def _dated(plan: Plan, due: datetime | None) -> str:
     unknown, schedule = "Secrets Manager tells no date yet", schedule_of(plan.change)
     if schedule is None or schedule.cron is None:
         return unknown
-    return f"{unknown}; its next windows open at {', '.join(map(moment, schedule.openings(datetime.now(UTC))))}"
+    opened = ", ".join(moment(at) for at in schedule.openings(datetime.now(UTC)))
+    return f"{unknown}; the next windows of its schedule open at {opened}"
 
 
 def _now(plan: Plan) -> Described | Problem:

@@ -37,8 +37,8 @@ def up(say: Say) -> Result:
         already = found is not None and found.is_up
         running = found if found and already else _started(say)
     say(f"{'already up' if already else 'up'}: the secret {running.secret} under rotation, on a PostgreSQL")
-    if waiting := running.waiting_secret:  # Another release, which may have started it, made none.
-        say(f"the secret {waiting} is not under rotation yet: rotatorctl onboard {waiting}")
+    if not already:
+        say(f"{running.waiting_secret} is not under rotation yet: rotatorctl onboard {running.waiting_secret}")
     say('to set its variables in a shell: eval "$(rotatorctl local up)"')
     return Result("local up", running.data | {"already": already}, tuple(exports(running.environment)))
 

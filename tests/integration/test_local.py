@@ -145,6 +145,7 @@ def test_up_again_says_so_and_prints_the_same_lines_for_a_shell(up: Home) -> Non
     assert up.written == before
     assert text.out.splitlines()[1:] == [f"export {name}={value}" for name, value in data["environment"].items()]
     assert all(line.startswith(("export ", "unset ")) for line in text.out.splitlines())
+    assert "not under rotation" not in text.err
 
 
 def test_what_is_written_down_holds_no_value_and_nobody_else_reads_it(up: Home) -> None:

@@ -333,7 +333,7 @@ def test_where_the_log_in_is_refused_the_command_that_mends_the_value_is_given()
 
     assert problem.code == "LogInFailedError"
     assert f"`aws secretsmanager put-secret-value --secret-id {ARN} " in problem.next_step
-    assert "repeat this one" in problem.next_step
+    assert "then repeat the onboarding; " in problem.next_step
 
 
 def test_of_a_secret_that_was_made_and_is_deleted_again_no_command_sets_the_value() -> None:
@@ -355,7 +355,9 @@ def test_the_next_windows_of_a_cron_are_told_where_secrets_manager_tells_no_date
 
     [cron], [rate] = (carried_out(each, run, *answers).shown for each in (by_cron, plan))
 
-    assert re.search("tells no date yet; its next windows open at (20..-..-01 08:00 UTC[^,]*(, |$)){3}", str(cron))
+    assert re.search(
+        "tells no date yet; the next windows of its schedule open at (20..-..-01 08:00 UTC[^,]*(, |$)){3}", str(cron)
+    )
     assert str(rate).endswith("rate(30 days), Secrets Manager tells no date yet")
 
 

@@ -233,7 +233,7 @@ def test_a_question_that_is_declined_is_told_in_either_form(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("answer", "code", "words"),
     [
-        ("", 2, "there is no terminal to answer on; repeat it with --yes"),
+        ("", 2, "Go on? [y/N]:\nUsage: "),
         ("n\n", 1, "Aborted!"),
         ("y\n", 0, "Go on?"),
     ],
@@ -252,6 +252,7 @@ def test_a_question_that_nobody_can_answer_is_misuse_and_says_how_not_to_be_aske
     told = capsys.readouterr().err
     assert ended.value.code == code
     assert words in told
+    assert ("there is no terminal to answer on; repeat it with --yes" in told) == (code == 2)
     assert "AWSPENDING is on version" in told
 
 
