@@ -18,12 +18,12 @@ from rotation.redaction import conceal
 from rotatorctl import cli, command
 from rotatorctl.aws import AwsError, explained
 from rotatorctl.commands import history
-from rotatorctl.commands.unstick import Stuck
 from rotatorctl.deployed import Described, Stack
 from rotatorctl.executions import Name, Run
 from rotatorctl.progress import watched
 from rotatorctl.render import show
 from rotatorctl.result import Problem, Result, Table
+from rotatorctl.stuck import Stuck
 from tests.unit.examined import GOOD
 
 PASSWORD = "Zk3-vQ9_xT7.bN2"
@@ -234,7 +234,7 @@ def test_a_question_that_is_declined_is_told_in_either_form(monkeypatch: pytest.
     ("answer", "code", "words"),
     [
         ("", 2, "Go on? [y/N]:\nUsage: "),
-        ("n\n", 1, "Aborted!"),
+        ("n\n", 1, "nothing was changed"),
         ("y\n", 0, "Go on?"),
     ],
 )

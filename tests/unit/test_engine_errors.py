@@ -329,7 +329,7 @@ def test_a_host_of_mongodb_is_one_address_or_several(host: str, addresses: list[
 def test_a_client_of_mongodb_has_time_limits_and_tries_nothing_twice() -> None:
     user = replace(USER, host="::1", port=27017, dbname="orders", ssl=False)
 
-    with mongo._client(user) as client:
+    with mongo._client(user, None) as client:
         options, pool = client.options, client.options.pool_options
         assert client.topology_description.topology_type_name == "Single"
         assert list(client.topology_description.server_descriptions()) == [("::1", 27017)]
@@ -348,6 +348,6 @@ def test_a_client_of_mongodb_has_time_limits_and_tries_nothing_twice() -> None:
 def test_the_primary_is_found_from_several_hosts_or_the_name_of_their_set(
     host: str, replica_set: str, kind: str
 ) -> None:
-    with mongo._client(replace(USER, host=host, replica_set=replica_set)) as client:
+    with mongo._client(replace(USER, host=host, replica_set=replica_set), None) as client:
         assert client.topology_description.topology_type_name == kind
         assert client.options.replica_set_name == (replica_set or None)
