@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
@@ -36,11 +35,6 @@ _CODES: dict[str, type[RotationError]] = {
     "InvalidName": InvalidEventError,
     "InvalidArn": InvalidEventError,
 }
-
-
-def is_throttling(response: Any) -> bool:
-    """Whether an answer, as botocore hands it to its handlers, is that there are too many calls."""
-    return response is not None and response[1].get("Error", {}).get("Code") == "ThrottlingException"
 
 
 @contextmanager

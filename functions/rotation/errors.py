@@ -4,7 +4,8 @@ The class name is a contract: Step Functions matches it exactly and without inhe
 `Error`, the reason in the alert and the row in docs/failures.md. The tree is flat on purpose.
 
 RotationError            base, raised nowhere
-├── UnavailableError     no answer, or "later": the only one that the state machine's steps retry
+├── UnavailableError     no answer, or "later": every step of the state machine retries it
+├── ThrottledError       CreateSecret may not write yet; only its state retries it, and more patiently
 ├── LoginRefusedError    the service answered and refused the log-in
 ├── PasswordRejectedError the service refuses this new value for good
 ├── RightsDifferError    a user lacks a right that the rotation or its applications need
@@ -25,6 +26,10 @@ class RotationError(Exception):
 
 class UnavailableError(RotationError):
     """A server or an AWS service gave no answer, or asked to come back later."""
+
+
+class ThrottledError(RotationError):
+    """More writes are asked of Secrets Manager than it serves; nothing was written."""
 
 
 class LoginRefusedError(RotationError):

@@ -15,6 +15,7 @@ import boto3
 from rotation.aws import CONFIG, translated
 from rotation.errors import StageConflictError
 from rotation.model import TEST, Json, begun_before, name_of
+from rotation.throttling import make_again
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -194,4 +195,6 @@ class LastEvents:
 
 @cache
 def _client() -> "SFNClient":
-    return boto3.client("stepfunctions", config=CONFIG)
+    client = boto3.client("stepfunctions", config=CONFIG)
+    make_again(client, "StartExecution")
+    return client

@@ -1,7 +1,5 @@
 """The only module that talks to Secrets Manager."""
 
-import random
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -11,20 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from rotation.aws import CONFIG, is_throttling, translated
+from rotation.aws import CONFIG, translated
 from rotation.errors import InvalidSecretError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING
 from rotation.redaction import conceal
+from rotation.throttling import left_to_the_state_machine, make_again
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-
-# Seconds. Promotions and new values share one quota of 50 calls a second. A throttled one is made again, for so long,
-# after a random pause of so much at most; a promotion sooner, since until then applications may be refused:
-# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-WRITE_PATIENCE = 7.0
-LONGEST_PAUSE = {"UpdateSecretVersionStage": 0.1, "PutSecretValue": 2.0}
 
 
 @dataclass(frozen=True)
@@ -140,8 +132,8 @@ class SecretStore:
         conceal(answer["SecretString"])
         return answer["SecretString"]
 
-    def stage_pending(self, token: str, value: str, rotation_token: str) -> None:
-        """Store `value` as version `token`, labelled AWSPENDING.
+    def stage_pending(self, token: str, value: str, rotation_token: str, retry_count: int = 0) -> None:
+        """Store `value` as version `token`, labelled AWSPENDING. Raises ThrottledError, too.
 
         A version that exists already keeps its value: another call of the same step was faster. The RotationToken
         vouches to Secrets Manager that this version was made for its rotation by another role than the rotation
@@ -149,8 +141,13 @@ class SecretStore:
         """
         conceal(value)
         proof = {"RotationToken": rotation_token} if rotation_token else {}
-        with self._calling("PutSecretValue"), suppress(_client().exceptions.ResourceExistsException):
-            _client().put_secret_value(
+        client = _client()
+        with (
+            self._calling("PutSecretValue"),
+            left_to_the_state_machine(retry_count),
+            suppress(client.exceptions.ResourceExistsException),
+        ):
+            client.put_secret_value(
                 SecretId=self._secret_id,
                 ClientRequestToken=token,
                 SecretString=value,
@@ -194,17 +191,8 @@ def get_ready() -> None:
     _client()
 
 
-def _pause(response: Any, operation: Any, request_dict: dict[str, Any], **_: Any) -> float | None:
-    """The seconds before a throttled write is made again; botocore asks for them after each answer."""
-    give_up_at = request_dict["context"].setdefault("give_up_at", time.monotonic() + WRITE_PATIENCE)
-    pause = random.uniform(0, LONGEST_PAUSE[operation.name])
-    return pause if is_throttling(response) and time.monotonic() + pause < give_up_at else None
-
-
 @cache
 def _client() -> "SecretsManagerClient":
     client = boto3.client("secretsmanager", config=CONFIG)
-    for operation in LONGEST_PAUSE:
-        event = f"needs-retry.secrets-manager.{operation}"
-        client.meta.events.register_first(event, _pause)  # type: ignore[arg-type]  # of this event the answer counts
+    make_again(client, "PutSecretValue", "UpdateSecretVersionStage")
     return client

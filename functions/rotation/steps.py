@@ -19,7 +19,7 @@ def create_secret(rotation: Rotation) -> Json:
     current = rotation.current_secret
     if rotation.secret(request.token, AWSPENDING) is None:
         value = rotation.strategy.next_value(current)
-        rotation.store.stage_pending(request.token, value, request.rotation_token)
+        rotation.store.stage_pending(request.token, value, request.rotation_token, request.retry_count)
     return {"State": "CreateSecret", "CurrentVersionId": description.current, **rotation.kind}
 
 

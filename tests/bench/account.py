@@ -19,6 +19,8 @@ class Quotas:
     describe_execution: tuple[float, float] = (250, 10)
     transitions: tuple[float, float] = (800, 800)
     functions: int = 1_000
+    # New environments of one function: https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html
+    environments: tuple[float, float] = (1_000, 100)
 
 
 @dataclass(frozen=True)

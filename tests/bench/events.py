@@ -49,10 +49,8 @@ class Bucket:
         self._level = self.lowest = self.size
 
     def take(self) -> bool:
-        now = self.timeline.now
-        self._level = min(self.size, self._level + (now - self._at) * self.refill)
-        self._at = now
-        self.seconds[int(now)] += 1
+        self._fill()
+        self.seconds[int(self._at)] += 1
         # Sums of floating-point numbers may fall short of a whole one.
         granted = self._level >= 1 - 1e-9
         self._level -= granted
@@ -61,6 +59,18 @@ class Bucket:
         self.lowest = min(self.lowest, self._level)
         return granted
 
+    def turn(self) -> float:
+        """The seconds until a call is served that is not refused but waits in a queue."""
+        self._fill()
+        self._level -= 1
+        self.taken += 1
+        return max(0.0, -self._level / self.refill)
+
+    def _fill(self) -> None:
+        now = self.timeline.now
+        self._level = min(self.size, self._level + (now - self._at) * self.refill)
+        self._at = now
+
     @property
     def busiest_second(self) -> int:
         return max(self.seconds.values(), default=0)
@@ -68,25 +78,34 @@ class Bucket:
 
 @dataclass
 class Concurrency:
-    """How many invocations run at once in an account, and which functions have an environment that is warm and idle."""
+    """How many invocations run at once in an account, and which functions have an environment that is warm and idle.
 
+    `new`: the size and refill of the bucket of new environments that each function has.
+    """
+
+    timeline: Timeline
     most: int
+    new: tuple[float, float]
     running: int = 0
     peak: int = 0
     refused: int = 0
     _idle: Counter[str] = field(default_factory=Counter)
+    _new: dict[str, Bucket] = field(default_factory=dict)
 
     def enter(self, function: str) -> str:
         """ "cold" or "warm", or nothing if there is no room for the invocation."""
-        if self.running >= self.most:
+        warm = self._idle[function] > 0
+        if self.running >= self.most or not (warm or self._starts(function)):
             self.refused += 1
             return ""
         self.running += 1
         self.peak = max(self.peak, self.running)
-        if self._idle[function]:
-            self._idle[function] -= 1
-            return "warm"
-        return "cold"
+        self._idle[function] -= warm
+        return "warm" if warm else "cold"
+
+    def _starts(self, function: str) -> bool:
+        """Whether Lambda makes one more environment."""
+        return self._new.setdefault(function, Bucket(self.timeline, *self.new)).take()
 
     def leave(self, function: str) -> None:
         self.running -= 1

@@ -27,6 +27,11 @@ class StateRetries:
     chance: random.Random
     _made: Counter[int] = field(default_factory=Counter)
 
+    @property
+    def made(self) -> int:
+        """$$.State.RetryCount."""
+        return self._made.total()
+
     def delay(self, error: str) -> float | None:
         """The seconds before the next try, or None if the state gives up.
 

@@ -1,9 +1,10 @@
 """How many secrets may be due how close together; as a module it prints the table of docs/calls.md."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import quantiles
 
-from tests.bench.simulation import Day
+from tests.bench.simulation import QUOTAS, Day
 from tests.bench.tables import Table, markdown
 
 COLUMNS = (
@@ -12,10 +13,13 @@ COLUMNS = (
     "functions at once",
 )
 
-# How many secrets, within how many seconds.
-DAYS: tuple[tuple[int, float], ...] = (
-    *((100, 0), (100, 60), (400, 0), (1_000, 60), (1_400, 60)),
-    *((1_000, 30), (1_000, 20), (1_000, 0), (10_000, 60), (10_000, 480)),
+# How many secrets, within how many seconds, in an account with how many concurrent functions.
+DEFAULT, RAISED = QUOTAS.functions, 2_000
+DAYS: tuple[tuple[int, float, int], ...] = (
+    *((100, 60, DEFAULT), (100, 0, DEFAULT), (400, 0, DEFAULT), (800, 0, DEFAULT)),
+    *((1_000, spread, DEFAULT) for spread in (60, 30, 20, 10, 5, 0)),
+    *((1_000, spread, RAISED) for spread in (5, 0)),
+    *((1_400, 60, DEFAULT), (10_000, 60, DEFAULT), (10_000, 480, DEFAULT)),
 )
 
 
@@ -26,7 +30,7 @@ def percentile(values: list[float], number: int) -> float:
 def row(day: Day) -> list[str]:
     """What came of a day."""
     outcome = day.run()
-    last, bound, looks = max(outcome.rotated, default=0), day.bound, day.describe_execution
+    last, bound, looks = max(outcome.rotated, default=0), day.bound, day.api.describe_execution
     gaps = [percentile(outcome.gaps, number) for number in (50, 95)]
     return [
         f"{day.secrets:,} in {day.spread:g} s",
@@ -34,14 +38,14 @@ def row(day: Day) -> list[str]:
         f"{last:.0f} s of {bound:.0f} s, {last / bound:.2f} x",
         f"{outcome.state_retries:,}",
         f"{gaps[0]:.1f} s, {gaps[1]:.1f} s",
-        f"{day.writes.refused / day.secrets:.1f}",
+        f"{day.api.writes.refused / day.secrets:.1f}",
         f"{looks.busiest_second} a second, {looks.refused} refused",
-        f"{day.functions.peak:,}",
+        f"{day.functions.peak:,} of {day.functions.most:,}",
     ]
 
 
 def rows() -> Iterator[list[str]]:
-    yield from (row(Day(secrets, spread)) for secrets, spread in DAYS)
+    yield from (row(Day(secrets, spread, quotas=replace(QUOTAS, functions=most))) for secrets, spread, most in DAYS)
 
 
 def table() -> Table:

@@ -1,22 +1,22 @@
 """Many secrets that are due at once, against AWS's documented quotas, in simulated time.
 
 Retries, waiting and calls are the product's own: from the state machine, rotation.aws, rotation.waiting, the template,
-rotation.secret_store and docs/calls.md. Assumed are the times that answers take (Durations), and, of what AWS does not
+rotation.throttling and docs/calls.md. Assumed are the times that answers take (Durations), and, of what AWS does not
 document, that a bucket holds a second's worth of its quota and a throttled rotate function has failed. No rollbacks.
 """
 
-import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rotation import secret_store, waiting
+from rotation import throttling, waiting
 from rotation.model import STEPS
 from tests.bench import calls
 from tests.bench.account import Durations, Quotas
+from tests.bench.api import NEW_VALUE, Api
 from tests.bench.events import Bucket, Concurrency, Process, Timeline
-from tests.bench.retries import DEFINITION, GOT_READY, ClientRetries, StateRetries
+from tests.bench.retries import DEFINITION, GOT_READY, StateRetries
 from tests.workflow.applications import SINGLE
 
 QUOTAS, DURATIONS = Quotas(), Durations()
@@ -57,22 +57,12 @@ class Day:
         self.outcome = Outcome()
         self._states = definition["States"]
         self._chance = random.Random(seed)
-        self._client = ClientRetries(self._chance)
         self._listed = calls.listed(strategy)
         self._path = calls.states()
         self.timeline = Timeline()
-        self.functions = Concurrency(quotas.functions)
-        self.writes = Bucket(self.timeline, *quotas.writes)
-        self.describe_execution = Bucket(self.timeline, *quotas.describe_execution)
+        self.functions = Concurrency(self.timeline, quotas.functions, quotas.environments)
+        self.api = Api(self.timeline, quotas, self._chance, lambda: self._about(durations.call))
         self._transitions = Bucket(self.timeline, *quotas.transitions)
-        self._buckets = {
-            "secretsmanager:PutSecretValue": self.writes,
-            "secretsmanager:UpdateSecretVersionStage": self.writes,
-            "secretsmanager:GetSecretValue": Bucket(self.timeline, *quotas.get),
-            "secretsmanager:DescribeSecret": Bucket(self.timeline, *quotas.describe),
-            "stepfunctions:StartExecution": Bucket(self.timeline, *quotas.start_execution),
-            "stepfunctions:DescribeExecution": self.describe_execution,
-        }
 
     def run(self) -> Outcome:
         for _ in range(self.secrets):
@@ -82,10 +72,11 @@ class Day:
 
     @property
     def bound(self) -> float:
-        """Seconds in which all could be rotated: the quota of writes never idle, or the last one due rotated alone."""
-        written = sum(n for (_, call), n in self._listed.items() if self._buckets[call] is self.writes) * self.secrets
-        alone = Day(1, quotas=self.quotas, durations=self.durations).run().rotated[0]
-        return alone + max(self.spread, max(0.0, written - self.writes.size) / self.writes.refill)
+        """Seconds in which all could be rotated: one alone, and the quota of writes never idle, or the last one due."""
+        writes = self.api.writes
+        written = sum(n for (_, call), n in self._listed.items() if self.api.buckets[call] is writes) * self.secrets
+        alone = Day(1, durations=replace(self.durations, varies=0)).run().rotated[0]
+        return alone + max(self.spread, max(0.0, written - writes.size) / writes.refill)
 
     # ---- The four calls of Secrets Manager
 
@@ -103,13 +94,13 @@ class Day:
             # It follows the one before it, whose environment is idle.
             if self.functions.enter("rotate"):
                 yield self._about(self.durations.warm)
-                yield from self._call("secretsmanager:DescribeSecret")
+                yield from self.api.call("secretsmanager:DescribeSecret")
                 self.functions.leave("rotate")
 
     def _first_call(self) -> Process[str]:
         """Each call of rotate that is made once, and the wait; returns the error with which the rotation ends."""
         for function, call in self._listed:
-            if function == "rotate" and not (yield from self._call(call)):
+            if function == "rotate" and not (yield from self.api.call(call)):
                 return f"rotate: {call} throttled"
         execution: dict[str, str] = {}
         self.timeline.begin(self._execution(execution), at=self.timeline.now)
@@ -122,12 +113,12 @@ class Day:
         pauses = waiting.looks(self._chance.uniform)
         look_at = self.timeline.now + next(pauses)
         while True:
-            yield from self._call("secretsmanager:DescribeSecret")
+            yield from self.api.call("secretsmanager:DescribeSecret")
             if execution.get("ended") == "":
                 return ""
             if self.timeline.now >= look_at:
                 look_at = self.timeline.now + next(pauses)
-                if (yield from self._call("stepfunctions:DescribeExecution")) and "ended" in execution:
+                if (yield from self.api.call("stepfunctions:DescribeExecution")) and "ended" in execution:
                     return execution["ended"]
             yield waiting.LABELS_EVERY
 
@@ -151,14 +142,12 @@ class Day:
                 self.outcome.gaps.append(self.timeline.now - changed)
 
     def _transition(self) -> Process[None]:
-        while not self._transitions.take():
-            yield 1 / self.quotas.transitions[1]
-        yield self._about(self.durations.transition)
+        yield self._transitions.turn() + self._about(self.durations.transition)
 
     def _step(self, state: str) -> Process[str]:
         """The error with which the state gives up, or nothing."""
         retries = StateRetries(self._states[state], self._chance)
-        while error := (yield from self._invocation(state)):
+        while error := (yield from self._invocation(state, retries.made)):
             if (seconds := retries.delay(error)) is None:
                 return error
             self.outcome.state_retries += 1
@@ -166,14 +155,15 @@ class Day:
             yield from self._transition()
         return ""
 
-    def _invocation(self, state: str) -> Process[str]:
+    def _invocation(self, state: str, retry_count: int) -> Process[str]:
         if not (start := self.functions.enter(state)):
             return "Lambda.TooManyRequestsException"
         yield self._start(start)
         error = ""
         for call in self._calls_of(state):
-            if not (yield from self._call(call)):
-                error = "UnavailableError"
+            outside = call == NEW_VALUE and retry_count < throttling.WAITING_OUTSIDE
+            if not (yield from self.api.call(call, at_once=outside)):
+                error = "ThrottledError" if outside else "UnavailableError"
                 break
         if state in REACHES_THE_SERVICE and not error:
             yield self._about(self.durations.service)
@@ -189,22 +179,3 @@ class Day:
     def _calls_of(self, function: str) -> Iterator[str]:
         for (caller, call), times in self._listed.items():
             yield from [call] * times if caller == function else ()
-
-    def _call(self, call: str) -> Process[bool]:
-        """Whether it was answered before the client gave up."""
-        tries, give_up_at = 0, math.inf
-        while True:
-            yield self._about(self.durations.call)
-            if self._buckets[call].take():
-                return True
-            tries, give_up_at = tries + 1, min(give_up_at, self.timeline.now + secret_store.WRITE_PATIENCE)
-            if (seconds := self._pause(call, tries, give_up_at)) is None:
-                return False
-            yield seconds
-
-    def _pause(self, call: str, tries: int, give_up_at: float) -> float | None:
-        """As rotation.secret_store has it for writes, and the client for all."""
-        longest = secret_store.LONGEST_PAUSE.get(call.partition(":")[2])
-        if longest and self.timeline.now + (pause := self._chance.uniform(0, longest)) < give_up_at:
-            return pause
-        return self._client.delay(tries)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rotation import attempts, errors, invocation, log_ins, secret_store
+from rotation import attempts, errors, invocation, log_ins, throttling
 from rotation.aws import CONFIG
 from rotation.engines.base import CONNECT_TIMEOUT, STATEMENT_TIMEOUT
 from rotation.executions import ENDS
@@ -51,6 +51,9 @@ LATER_THAN_ITS_ERROR = {"SetSecret": {"UnavailableError"}}
 # Seconds: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
 LAMBDA_INITIALISATION = 10
 
+# Answered at once, after so many seconds at most; any other attempt may last as long as its state allows.
+REFUSALS, REFUSED_AFTER = {"ThrottledError", "Lambda.TooManyRequestsException"}, 1
+
 # Seconds for which a database's failover may keep a service from answering.
 FAILOVER = 180
 
@@ -70,19 +73,21 @@ def our_errors() -> set[str]:
     return {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 
 
-def delays(state: Json) -> list[float]:
-    """The seconds before each retry that a state may make, without jitter, which only shortens them."""
+def delays(retrier: Json) -> list[float]:
+    """The seconds before each retry that it may make, without jitter, which only shortens them."""
     return [
         min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** attempt, retrier["MaxDelaySeconds"])
-        for retrier in state.get("Retry", [])
         for attempt in range(retrier["MaxAttempts"])
     ]
 
 
 def longest(state: Json) -> float:
     """The most seconds that a state can last, with every retry."""
-    waits = delays(state)
-    return float(state.get("Seconds", 0) + state.get("TimeoutSeconds", 0) * (1 + len(waits)) + sum(waits))
+    seconds = float(state.get("Seconds", 0) + state.get("TimeoutSeconds", 0))
+    for retrier in state.get("Retry", []):
+        attempt = REFUSED_AFTER if set(retrier["ErrorEquals"]) <= REFUSALS else state["TimeoutSeconds"]
+        seconds += sum(attempt + wait for wait in delays(retrier))
+    return seconds
 
 
 @cache
@@ -122,12 +127,20 @@ def strings(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", [*STEPS, "TestCurrent"])
-def test_a_step_retries_what_may_pass_and_of_our_errors_only_unavailable(name: str) -> None:
-    (retrier,) = STATES[name]["Retry"]
+def test_a_step_retries_what_may_pass_and_of_our_errors_no_other(name: str) -> None:
+    retriers = STATES[name]["Retry"]
+    named = {error for retrier in retriers for error in retrier["ErrorEquals"]}
 
-    assert set(retrier["ErrorEquals"]) == LAMBDA_SERVICE_ERRORS | {"UnavailableError"}
-    assert set(retrier["ErrorEquals"]) & our_errors() == {"UnavailableError"}
-    assert retrier["JitterStrategy"] == "FULL"
+    assert named - {"ThrottledError"} == LAMBDA_SERVICE_ERRORS | {"UnavailableError"}
+    assert {retrier["JitterStrategy"] for retrier in retriers} == {"FULL"}
+
+
+def test_creation_alone_waits_for_its_turn_since_nothing_has_changed_yet() -> None:
+    turn, _ = STATES["CreateSecret"]["Retry"]
+
+    assert set(turn["ErrorEquals"]) == REFUSALS
+    assert turn["MaxAttempts"] == throttling.WAITING_OUTSIDE
+    assert TEXT.count("ThrottledError") == 1
 
 
 def test_no_other_state_names_an_error_of_ours_in_its_retry() -> None:
@@ -136,10 +149,11 @@ def test_no_other_state_names_an_error_of_ours_in_its_retry() -> None:
     assert named == {"States.ALL"}
 
 
-def test_all_steps_have_one_retry_policy() -> None:
-    policies = {json.dumps(STATES[name]["Retry"]) for name in (*STEPS, "TestCurrent")}
+def test_all_steps_have_one_retry_policy_beside_that_of_creation() -> None:
+    policies = [STATES[name]["Retry"][-1] for name in (*STEPS, "TestCurrent")]
 
-    assert len(policies) == 1
+    assert len({json.dumps({**policy, "ErrorEquals": []}) for policy in policies}) == 1
+    assert all(len(STATES[name]["Retry"]) == 1 for name in (*STEPS[1:], "TestCurrent"))
 
 
 def test_rolling_back_outlasts_a_failover() -> None:
@@ -147,7 +161,7 @@ def test_rolling_back_outlasts_a_failover() -> None:
 
     assert retrier["ErrorEquals"] == ["States.ALL"]
     assert retrier.get("JitterStrategy", "NONE") == "NONE"
-    assert sum(delays(STATES["RollBack"])) >= FAILOVER
+    assert sum(delays(retrier)) >= FAILOVER
     assert retrier["MaxAttempts"] == log_ins.LAST_RETRY
 
 
@@ -253,7 +267,7 @@ def test_a_connection_and_a_statement_end_before_the_function_and_that_before_it
 def test_a_throttled_write_is_given_up_before_the_function_is(name: str, before: int) -> None:
     last_try = CONFIG.connect_timeout + CONFIG.read_timeout  # type: ignore[attr-defined]  # botocore sets them so
 
-    assert before + secret_store.WRITE_PATIENCE + last_try <= function_timeout(name)
+    assert before + throttling.PATIENCE + last_try <= function_timeout(name)
 
 
 def test_the_wait_is_longer_than_the_latest_statement() -> None:

@@ -81,6 +81,7 @@ def failed_in(step: str, *then: str) -> tuple[str, ...]:
 EXPECTED = {
     "Rotated": silent(*STEPS, end="RotationSucceeded"),
     "RotatedAfterRetries": silent(*STEPS, end="RotationSucceeded"),
+    "RotatedAfterManyOthers": silent(*STEPS, end="RotationSucceeded"),
     "RecoveredAfterPeopleWereTold": told(*STEPS, end="RotationSucceeded", previous=TOLD_UNTOUCHED),
     **{f"{step}Fails": told(*failed_in(step, "RollBack"), end="RotationFailed") for step in STEPS[:3]},
     "FinishSecretFails": told(*failed_in("FinishSecret", "AwaitLateStatement", "RollBack"), end="RotationFailed"),
@@ -263,6 +264,12 @@ def test_a_function_is_given_the_last_step_that_was_completed(run: Runner, case:
         answer = answers(case)[state][-1]
         if state in STEPS[:3] and "Return" in answer:
             completed = answer["Return"]["Payload"]
+
+
+def test_creation_is_told_how_often_it_was_put_off_because_it_waits_itself_in_the_end(run: Runner) -> None:
+    given = [parameters["Payload"] for state, parameters in run("RotatedAfterManyOthers").given]
+
+    assert [payload.get("RetryCount") for payload in given[:11]] == list(range(11))
 
 
 def test_rollback_is_told_that_it_ran_before_because_it_may_have_lost_its_own_answer(run: Runner) -> None:

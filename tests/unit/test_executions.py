@@ -1,18 +1,23 @@
 """Executions of the state machine, found by their names."""
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import botocore.endpoint
 import pytest
+from moto.core.exceptions import JsonRESTError
 from moto.stepfunctions.models import Execution as OfMoto
+from moto.stepfunctions.models import stepfunctions_backends
 
-from rotation import executions
+from rotation import executions, throttling
 from rotation.errors import InvalidEventError, StageConflictError
 from rotation.executions import Execution, Executions, LastEvents, attempt_name, rollback_name
 from rotation.model import ROTATE, TEST
-from tests.unit.rotations import all_started, end, state_machine
+from tests.unit.rotations import Clock, all_started, end, state_machine
+from tests.workflow.machine import ACCOUNT, REGION
 
 type HistoryIs = Callable[[list[Any]], None]
 
@@ -68,6 +73,25 @@ def test_a_state_machine_that_does_not_exist_is_named_with_the_call(
 
     with pytest.raises(InvalidEventError, match=f"^states:StartExecution on {machine}-of-another-stack: StateMachineD"):
         Executions().start("app-1", BODY)
+
+
+def test_a_throttled_start_is_made_again(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, clock, calls = stepfunctions_backends[ACCOUNT][REGION], Clock(), list[float]()
+    start_execution = backend.start_execution
+
+    def refused(*request: Any, **more: Any) -> Any:
+        calls.append(clock.now - 100)
+        if len(calls) <= 5:
+            raise JsonRESTError("ThrottlingException", "Rate exceeded")
+        return start_execution(*request, **more)
+
+    monkeypatch.setattr(backend, "start_execution", refused)
+    monkeypatch.setattr(throttling, "time", clock)
+    monkeypatch.setattr(botocore.endpoint, "time", clock)
+    monkeypatch.setattr(random, "uniform", max)
+
+    assert Executions().begin("app-1", BODY)
+    assert calls == [0, 1, 2, 3, 4, 5]
 
 
 def test_an_execution_that_exists_is_joined(machine: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rotation import giving_up, rollback, secret_store
+from rotation import giving_up, rollback, throttling
 from rotation.errors import (
     AccessDeniedError,
     InvalidEventError,
@@ -48,7 +48,7 @@ def refuse(account: Account, monkeypatch: pytest.MonkeyPatch, call: str, code: s
         raise SecretsManagerError(code, "not now")
 
     monkeypatch.setattr(account.model, call, refuse)
-    monkeypatch.setattr(secret_store, "WRITE_PATIENCE", 0)
+    monkeypatch.setattr(throttling, "PATIENCE", 0)
 
 
 @pytest.mark.parametrize(

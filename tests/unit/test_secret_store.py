@@ -8,13 +8,14 @@ from typing import Any
 import botocore.endpoint
 import pytest
 
-from rotation import secret_store
+from rotation import secret_store, throttling
 from rotation.errors import (
     AccessDeniedError,
     InvalidEventError,
     InvalidSecretError,
     RotationError,
     StageConflictError,
+    ThrottledError,
     UnavailableError,
 )
 from rotation.redaction import forget, redacted
@@ -186,13 +187,13 @@ def throttled(account: Account, monkeypatch: pytest.MonkeyPatch, operation: str,
     clock, made, call = Clock(), list[float](), getattr(account.model, operation)
 
     def called(**request: Any) -> Any:
-        made.append(round(clock.now - 100, 1))
+        made.append(round(clock.now - 100, 2))
         if len(made) <= times:
             raise SecretsManagerError("ThrottlingException", "Rate exceeded")
         return call(**request)
 
     monkeypatch.setattr(account.model, operation, called)
-    monkeypatch.setattr(secret_store, "time", clock)
+    monkeypatch.setattr(throttling, "time", clock)
     monkeypatch.setattr(botocore.endpoint, "time", clock)
     monkeypatch.setattr(random, "uniform", max)
     return made
@@ -204,17 +205,45 @@ def test_a_throttled_promotion_is_made_again_at_once(account: Account, monkeypat
 
     account.store.promote(account.token, account.current)
 
-    assert made == [0, 0.1, 0.2, 0.3]
+    assert made == [0, 0.05, 0.1, 0.15]
     assert "AWSCURRENT" in account.stages()[account.token]
 
 
-def test_a_throttled_new_value_leaves_promotions_the_way(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("retry", [0, throttling.WAITING_OUTSIDE - 1])
+def test_a_throttled_new_value_waits_in_the_state_machine_while_that_has_a_retry_for_it(
+    account: Account, monkeypatch: pytest.MonkeyPatch, retry: int
+) -> None:
     made = throttled(account, monkeypatch, "put_secret_value", times=1)
 
-    account.store.stage_pending(account.token, NEW, account.rotation_token)
+    with pytest.raises(ThrottledError, match="ThrottlingException"):
+        account.store.stage_pending(account.token, NEW, account.rotation_token, retry)
+
+    assert made == [0]
+
+
+def test_a_throttled_new_value_with_no_such_retry_left_is_made_again_and_leaves_promotions_the_way(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = throttled(account, monkeypatch, "put_secret_value", times=1)
+
+    account.store.stage_pending(account.token, NEW, account.rotation_token, throttling.WAITING_OUTSIDE)
 
     assert made == [0, 2]
     assert account.value("AWSPENDING") == NEW
+
+
+def test_a_promotion_is_made_again_though_the_new_value_before_it_was_not(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttled(account, monkeypatch, "put_secret_value", times=1)
+    with pytest.raises(ThrottledError):
+        account.store.stage_pending(account.token, NEW, account.rotation_token)
+
+    account.store.stage_pending(account.token, NEW, account.rotation_token)
+    made = throttled(account, monkeypatch, "update_secret_version_stage", times=1)
+    account.store.promote(account.token, account.current)
+
+    assert made == [0, 0.05]
 
 
 def test_what_stays_throttled_is_left_to_the_state_machine(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +253,7 @@ def test_what_stays_throttled_is_left_to_the_state_machine(account: Account, mon
     with pytest.raises(UnavailableError, match=r"UpdateSecretVersionStage on .*ThrottlingException"):
         account.store.promote(account.token, account.current)
 
-    assert made[:3] == [0, 0.1, 0.2]
+    assert made[:3] == [0, 0.05, 0.1]
     assert 6.8 < made[-1] <= 7
 
 

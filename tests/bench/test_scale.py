@@ -1,0 +1,99 @@
+"""What the simulation says of the product as it is."""
+
+from dataclasses import replace
+from functools import cache
+from statistics import median
+
+import pytest
+
+from rotation import throttling, waiting
+from tests.bench import simulation
+from tests.bench.account import Quotas
+from tests.bench.calls import table
+from tests.bench.scale import percentile, rows
+from tests.bench.simulation import Day
+
+
+def all_rotate_in_time(day: Day) -> None:
+    outcome, looks = day.run(), day.api.describe_execution
+
+    assert (len(outcome.rotated), outcome.failed, outcome.alerts) == (day.secrets, [], 0)
+    assert max(outcome.rotated) <= 1.2 * day.bound
+    # No storm: a rotation waits seven times at most before anything has changed, and meets so many refusals.
+    assert outcome.state_retries <= 7 * day.secrets
+    assert day.api.writes.refused <= 25 * day.secrets
+    # DescribeExecution is there for others: four in five of the calls that it is refilled with, and the whole bucket.
+    assert (looks.refused, looks.busiest_second <= 2) == (0, True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("secrets", "spread"),
+    [(100, 0), (100, 60), (800, 0), (1_000, 60), (1_000, 30), (1_000, 20), (1_000, 10)],
+)
+def test_all_rotate_in_time(secrets: int, spread: float, seed: int) -> None:
+    all_rotate_in_time(Day(secrets, spread, seed=seed))
+
+
+@pytest.mark.parametrize("spread", [0, 1, 2, 5])
+def test_a_thousand_of_any_second_rotate_in_time_where_the_account_has_room_for_what_waits_and_what_works(
+    spread: float,
+) -> None:
+    all_rotate_in_time(Day(1_000, spread, quotas=replace(Quotas(), functions=2_000)))
+
+
+def test_a_clean_minute_of_a_thousand_makes_no_retry_and_no_look() -> None:
+    day = Day(1_000, 60)
+
+    outcome = day.run()
+
+    assert (outcome.state_retries, day.api.writes.refused, day.api.describe_execution.taken) == (0, 0, 0)
+
+
+@cache
+def gap(secrets: int, spread: float, number: int) -> float:
+    """Seconds between change and promotion, of so many of a hundred rotations; the median of some days."""
+    return median(percentile(Day(secrets, spread, seed=seed).run().gaps, number) for seed in range(3))
+
+
+@pytest.mark.parametrize("number", [50, 90, 95])
+@pytest.mark.parametrize(("of_a_thousand", "of_a_hundred", "times"), [(60, 60, 1.05), (30, 0, 1.2), (20, 0, 1.5)])
+def test_between_change_and_promotion_a_thousand_wait_about_as_long_as_a_hundred_spread_or_bunched(
+    of_a_thousand: float, of_a_hundred: float, times: float, number: int
+) -> None:
+    assert gap(1_000, of_a_thousand, number) <= times * gap(100, of_a_hundred, number)
+
+
+@pytest.mark.parametrize(("secrets", "spread"), [(100, 0), (100, 60), (1_000, 60), (1_000, 30)])
+@pytest.mark.parametrize("number", [50, 95])
+def test_functions_that_get_ready_beforehand_shorten_that_wait_for_any_number_of_secrets(
+    monkeypatch: pytest.MonkeyPatch, secrets: int, spread: float, number: int
+) -> None:
+    ready = Day(secrets, spread).run().gaps
+    monkeypatch.setattr(simulation, "GOT_READY", ())
+    unready = Day(secrets, spread).run().gaps
+
+    assert percentile(ready, number) < percentile(unready, number)
+
+
+def test_promotions_come_before_new_values_when_both_are_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    sooner = Day(1_000, 30).run().gaps
+    monkeypatch.setattr(throttling, "LONGEST_PAUSE", dict.fromkeys(throttling.LONGEST_PAUSE, 2.0))
+    alike = Day(1_000, 30).run().gaps
+
+    assert percentile(sooner, 95) * 3 < percentile(alike, 95)
+
+
+def test_looking_often_would_use_up_describe_execution_for_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "EXECUTION_FIRST", (0, 0))
+    monkeypatch.setattr(waiting, "EXECUTION_AGAIN", (1, 2))
+
+    day = Day(1_000, 60)
+    day.run()
+
+    assert day.api.describe_execution.refused > 100
+
+
+def test_the_page_has_the_table_of_today() -> None:
+    """When retries, waiting or calls have changed: PYTHONPATH=functions:. python -m tests.bench.scale."""
+    assert table("Many secrets at once") == list(rows())
