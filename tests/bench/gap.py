@@ -43,9 +43,16 @@ class Gap:
         return [stretch.milliseconds for stretch in self.log_ins.stretches]
 
     @property
+    def stretches_of_each(self) -> list[int]:
+        """How many stretches began in each rotation, and at last how many in none."""
+        moments = [stretch.begun for stretch in self.log_ins.stretches]
+        within = [sum(begun <= moment <= ended for moment in moments) for begun, ended in self.windows]
+        return [*within, len(moments) - sum(within)]
+
+    @property
     def holds(self) -> bool:
-        most = 0 if self.case.overlap else len(self.windows)
-        return len(self.stretches) <= most
+        *within, outside = self.stretches_of_each
+        return outside == 0 and max(within) <= (not self.case.overlap)
 
     def row(self) -> list[Any]:
         refused, stretches = self.refused, self.stretches or [0.0]

@@ -1,6 +1,8 @@
 """As many rotations at once as the machine takes, and of each what it came to."""
 
+import json
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,30 +47,38 @@ class Load:
         ]
 
 
-def broken(application: OfflineApplication, outcome: str, before: str) -> list[str]:
-    """What does not hold after a rotation that ended so; `before` is the version that was AWSCURRENT."""
+def broken(application: OfflineApplication, outcome: str, before: str, told: int) -> list[str]:
+    """What does not hold after a rotation that ended so and that people were `told` of so often.
+
+    `before` is the version that was AWSCURRENT.
+    """
     succeeded, stages = outcome == "RotationSucceeded", application.stages()
     version = {label: each for each, labels in stages.items() for label in labels}
     expected = {"AWSCURRENT": application.token, "AWSPREVIOUS": before} if succeeded else {"AWSCURRENT": before}
     wrong = [f"{application.case}: {label}" for label, where in expected.items() if version.get(label) != where]
     wrong += [f"{application.case}: AWSPENDING is left"] if succeeded and "AWSPENDING" in version else []
+    wrong += [f"{application.case}: {outcome}, and told {told} times"] if told != (not succeeded) else []
     return wrong + ([] if application.logs_in() else [f"{application.case}: AWSCURRENT does not log in"])
 
 
 def at_once(applications: list[OfflineApplication]) -> Load:
     before = [next(v for v, labels in each.stages().items() if "AWSCURRENT" in labels) for each in applications]
+    stack = applications[0].offline.stack
+    queue = stack.subscribe_queue(stack.outputs["AlertTopicArn"])
     begun = time.monotonic()
     for each in applications:
         each.begin()
     outcomes = [each.end() for each in applications]
     seconds = time.monotonic() - begun
-    return Load([_ended(*each) for each in zip(applications, outcomes, before, strict=True)], seconds)
+    messages = Counter(json.loads(each["Body"])["secretArn"] for each in stack.take_messages(queue))
+    told = [messages[each.arn] for each in applications]
+    return Load([_ended(*each) for each in zip(applications, outcomes, before, told, strict=True)], seconds)
 
 
-def _ended(application: OfflineApplication, outcome: str, before: str) -> Ended:
+def _ended(application: OfflineApplication, outcome: str, before: str, told: int) -> Ended:
     events = application.events()
     retries = sum("taskFailedEventDetails" in event for event in events)
-    wrong = broken(application, outcome, before)
+    wrong = broken(application, outcome, before, told)
     return Ended(outcome == "RotationSucceeded", wrong, retries, application.course().whole)
 
 

@@ -6,6 +6,7 @@ certainly tries what is true there.
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,7 @@ def held(application: Application, state: str, readings: Readings) -> None:
     application.machine.handlers[state] = called
 
 
-def seen(application: Application, monkeypatch: pytest.MonkeyPatch, rotations: int) -> LogIns:
+def seen(application: Application, monkeypatch: pytest.MonkeyPatch, rotations: int) -> Gap:
     """What an application sees of so many rotations."""
     model = application.machine.secrets_manager
     readings = Readings(model.get_secret_value)
@@ -61,23 +62,28 @@ def seen(application: Application, monkeypatch: pytest.MonkeyPatch, rotations: i
     for state in ("SetSecret", "FinishSecret"):
         held(application, state, readings)
     with logging_in(application.arn, {name: os.environ[name] for name in TOLD}) as log_ins:
-        for _ in range(rotations):
-            assert application.rotate() == "RotationSucceeded"
-    return log_ins
+        windows = [rotated(application) for _ in range(rotations)]
+    return Gap(application.case, WARM, windows, log_ins, [])
+
+
+def rotated(application: Application) -> tuple[float, float]:
+    begun = time.monotonic()
+    assert application.rotate() == "RotationSucceeded"
+    return begun, time.monotonic()
 
 
 @pytest.mark.parametrize("case", cases(lambda case: case.overlap))
 def test_where_the_old_password_goes_on_working_an_application_is_never_refused(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert seen(application, monkeypatch, rotations=2).stretches == []
+    assert seen(application, monkeypatch, rotations=2).stretches_of_each == [0, 0, 0]
 
 
 @pytest.mark.parametrize("case", cases(lambda case: not case.overlap))
 def test_where_a_user_has_one_password_refusal_is_one_stretch_of_each_rotation(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(seen(application, monkeypatch, rotations=2).stretches) == 2
+    assert seen(application, monkeypatch, rotations=2).stretches_of_each == [1, 1, 0]
 
 
 def test_a_stretch_is_as_long_as_from_the_first_refused_log_in_to_the_end_of_the_next_that_is_let_in() -> None:
@@ -99,3 +105,23 @@ def test_one_refusal_is_too_many_where_there_must_be_none(case: Case) -> None:
 
     assert Gap(case, WARM, [(0, 3)], refused, [1.0]).holds == (not case.overlap)
     assert Gap(case, WARM, [(0, 3)], LogIns(refused.all[:1]), [1.0]).holds
+
+
+@pytest.mark.parametrize(
+    ("windows", "each", "holds"),
+    [
+        ([(1, 2.9), (3, 5)], [1, 1, 0], True),
+        # As many stretches as rotations, but both in the second one, or one in none.
+        ([(0, 0.9), (1, 5)], [0, 2, 0], False),
+        ([(1, 2.9), (4, 5)], [1, 0, 1], False),
+    ],
+)
+def test_a_second_stretch_in_one_rotation_is_not_made_up_for_by_another_that_had_none(
+    windows: list[tuple[float, float]], each: list[int], holds: bool
+) -> None:
+    refused = [LogIn(second, second + 0.5, second not in (1, 3)) for second in range(5)]
+    case = next(case for case in CASES if not case.overlap)
+
+    gap = Gap(case, WARM, windows, LogIns(refused), [])
+
+    assert (gap.stretches_of_each, gap.holds) == (each, holds)
