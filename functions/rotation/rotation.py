@@ -16,6 +16,8 @@ from rotation.strategies.alternating_users import AlternatingUsers
 from rotation.strategies.base import Known, Strategy
 from rotation.strategies.single_user import SingleUser
 
+STRATEGIES: dict[str, type[Strategy]] = {"single user": SingleUser, "alternating users": AlternatingUsers}
+
 
 class Rotation:
     """Reads each version at most once: a version's value never changes."""
@@ -66,16 +68,20 @@ class Rotation:
         return self.current_secret.credentials
 
     @property
-    def pending(self) -> Credentials:
-        """The pending credential. Raises StageConflictError if the label was taken away, UnavailableError if the value
-        is not to be seen yet: reads may be older than the write before them.
+    def pending_secret(self) -> Secret:
+        """The pending value. Raises StageConflictError if the label was taken away, UnavailableError if the value is
+        not to be seen yet: reads may be older than the write before them.
         """
         token = self.request.token
         if secret := self.secret(token, AWSPENDING):
-            return secret.credentials
+            return secret
         if not self.look_again().carries(token, AWSPENDING):
             raise StageConflictError(f"version {token} is not labelled AWSPENDING any more")
         raise UnavailableError(f"version {token} has no value to be seen yet")
+
+    @property
+    def pending(self) -> Credentials:
+        return self.pending_secret.credentials
 
     def previous(self) -> Credentials | None:
         """AWSPREVIOUS's credential, if there is one: it may be from a time before the secret had this shape."""
@@ -102,24 +108,31 @@ class Rotation:
     @property
     def kind(self) -> Json:
         """The names of engine and strategy, for those who count rotations."""
-        strategy = "alternating users" if self.alternates else "single user"
-        return {"Engine": self.current_secret.traits.module, "Strategy": strategy}
+        return {"Engine": self.current_secret.traits.module, "Strategy": self._strategy_name}
+
+    def kind_so_far(self) -> Json:
+        """What CreateSecret found it to be; in mode Test, or if that failed, what is to be seen now."""
+        return self.kind if self.request.kind["Engine"] == UNKNOWN else self.request.kind
 
     def kind_if_known(self) -> Json:
-        """What CreateSecret found it to be, or what is to be seen now, or that nobody knows."""
-        if self.request.kind["Engine"] != UNKNOWN:
-            return self.request.kind
+        """The same, or that nobody knows."""
         with suppress(RotationError):
-            return self.kind
+            return self.kind_so_far()
         return self.request.kind
 
     @property
     def strategy(self) -> Strategy:
-        return AlternatingUsers() if self.alternates else SingleUser()
+        return STRATEGIES[self._strategy_name]()
+
+    @property
+    def _strategy_name(self) -> str:
+        return "alternating users" if self.alternates else "single user"
 
     @property
     def engine(self) -> Engine:
-        secret = self.current_secret
+        return self.engine_of(self.current_secret)
+
+    def engine_of(self, secret: Secret) -> Engine:
         return engines.load(secret.traits, retain=secret.settings.two_passwords == RETAIN)
 
     def known(self, pending: Credentials) -> Known:

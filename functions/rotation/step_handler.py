@@ -12,7 +12,7 @@ from rotation.rotation import Rotation
 from rotation.runtime import boundary, logger
 from rotation.secret_store import SecretStore, get_ready
 
-_KEEP_READY: Json = {"KeepReady": True}
+KEEP_READY: Json = {"KeepReady": True}
 
 
 def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, Any], Any], Json]:
@@ -24,7 +24,7 @@ def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, A
 
     def handler(event: Mapping[str, Any], context: Any) -> Json:
         with boundary():
-            if event == _KEEP_READY:
+            if event == KEEP_READY:
                 get_ready()
                 return {}
             request = Request.of(event)

@@ -4,7 +4,7 @@ from rotation.errors import StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING, TEST, Json
 from rotation.outcome import ROTATED, Failure, Finding
 from rotation.report import verdict
-from rotation.rotation import Rotation
+from rotation.rotation import STRATEGIES, Rotation
 
 
 def create_secret(rotation: Rotation) -> Json:
@@ -12,12 +12,13 @@ def create_secret(rotation: Rotation) -> Json:
 
     The pending version is in one of three states: it has no value (Secrets Manager registered it: make one), it has
     one (an earlier attempt made it, and it may be live: keep it), or it lost its label (the rotation was ended: stop).
+    The first attempt does not ask which of the first two it is: staging never replaces a value.
     """
     request, description = rotation.request, rotation.description
     if not description.carries(request.token, AWSPENDING):
         raise StageConflictError(f"version {request.token} is not labelled AWSPENDING")
     current = rotation.current_secret
-    if rotation.secret(request.token, AWSPENDING) is None:
+    if request.attempt == 1 or rotation.secret(request.token, AWSPENDING) is None:
         value = rotation.strategy.next_value(current)
         rotation.store.stage_pending(request.token, value, request.rotation_token, request.retry_count)
     return {"State": "CreateSecret", "CurrentVersionId": description.current, **rotation.kind}
@@ -32,14 +33,19 @@ def set_secret(rotation: Rotation) -> Json:
 
 
 def test_secret(rotation: Rotation) -> Json:
-    """Prove the pending credential; in mode Test, where nothing was set, log in with AWSCURRENT's."""
-    reads = rotation.current_secret.settings.reads
-    warnings: tuple[str, ...] = ()
+    """Prove the pending credential; in mode Test, where nothing was set, log in with AWSCURRENT's.
+
+    The value that is tried says which engine tries it. AWSCURRENT's is read to compare the rights of two users alone.
+    """
+    kind, warnings = rotation.kind_so_far(), tuple[str, ...]()
+    tried = rotation.current_secret if rotation.request.mode == TEST else rotation.pending_secret
+    engine, reads = rotation.engine_of(tried), tried.settings.reads
     if rotation.request.mode == TEST:
-        rotation.engine.verify(rotation.current, reads)
+        engine.verify(tried.credentials, reads)
     else:
-        warnings = rotation.strategy.test(rotation.engine, rotation.known(rotation.pending), reads)
-    completed = {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version, **rotation.kind}
+        strategy = STRATEGIES[kind["Strategy"]]()
+        warnings = strategy.test(engine, tried.credentials, lambda: rotation.current, reads)
+    completed = {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version, **kind}
     return {**completed, "Warnings": warnings}
 
 

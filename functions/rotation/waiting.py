@@ -42,11 +42,14 @@ class Waiting:
     def for_end(self, arn: str, *, perhaps_ended: bool = False, log_in: bool = False) -> Execution | None:
         """The execution as it ended, or None once the token is AWSCURRENT: nothing after that changes anything.
 
-        Raises StillRunningError at the deadline, after a last look. A call without an answer, or a throttled one, is
-        made again.
+        The caller has just seen the labels, so unless the execution has `perhaps_ended` the first look comes after a
+        pause. Raises StillRunningError at the deadline, after a last look. A call without an answer, or a throttled
+        one, is made again.
         """
         pauses, last = looks(random.uniform, log_in=log_in), self._deadline - LABELS_EVERY
         look_at = min(last, time.monotonic() + (0 if perhaps_ended else next(pauses)))
+        if not perhaps_ended:
+            _pause(arn, last)
         while True:
             with suppress(UnavailableError):
                 if self._store.describe().carries(self._token, AWSCURRENT):
@@ -55,6 +58,10 @@ class Waiting:
                     look_at = min(last, time.monotonic() + next(pauses))
                     if (execution := self._executions.at(arn)) and execution.ended:
                         return execution
-            if time.monotonic() >= last:
-                raise StillRunningError(f"{arn} is still running; the next call joins it")
-            time.sleep(LABELS_EVERY)
+            _pause(arn, last)
+
+
+def _pause(arn: str, last: float) -> None:
+    if time.monotonic() >= last:
+        raise StillRunningError(f"{arn} is still running; the next call joins it")
+    time.sleep(LABELS_EVERY)

@@ -24,7 +24,9 @@ STARTS_PER_ROTATION = 2
 
 def tables(rotations: int, levels: tuple[int, ...]) -> Iterator[Table]:
     """What is counted and measured without a stack first."""
-    yield start_up.table(start_up.measured(STARTS_PER_ROTATION * rotations))
+    starts = STARTS_PER_ROTATION * rotations
+    ready = start_up.ready(starts)
+    yield start_up.table(start_up.measured(starts), ready)
     yield costs.table_of_calls()
     yield scale.table()
     at_the_service = durations.at_the_service(rotations)
@@ -32,7 +34,7 @@ def tables(rotations: int, levels: tuple[int, ...]) -> Iterator[Table]:
         yield package.table(offline.stack.work_dir / "build")
         found = durations.durations(offline, rotations)
         yield durations.table(found, at_the_service)
-        yield costs.table_of_costs(next(each for each in found if each.functions == COLD))
+        yield costs.table_of_costs(next(each for each in found if each.functions == COLD), ready)
         yield gap.table(offline, rotations)
         yield load.table(offline, levels)
 

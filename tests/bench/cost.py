@@ -1,9 +1,13 @@
 """What a rotation costs on AWS, in US dollars, from counts and prices."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rotation import waiting
+from rotation.model import STEPS
 from tests.bench import calls
 from tests.bench.retries import GOT_READY
+from tests.templates import TEMPLATE
 from tests.workflow.machine import STATES
 
 
@@ -15,6 +19,7 @@ class Prices:
     secrets_manager_call: float
     invocation: float
     gigabyte_second: float
+    trace: float = 0.0
     publication: float = 0.0
     mail: float = 0.0
     key_request: float = 0.0
@@ -26,6 +31,7 @@ US_EAST_1 = Prices(
     secrets_manager_call=0.05 / 10_000,
     invocation=0.20 / 1_000_000,
     gigabyte_second=0.0000133334,
+    trace=5.00 / 1_000_000,
     publication=0.50 / 1_000_000,
     mail=2.00 / 100_000,
     key_request=0.03 / 10_000,
@@ -34,12 +40,16 @@ US_EAST_1 = Prices(
 
 @dataclass(frozen=True)
 class Usage:
-    """What one rotation uses. In each of the `rotate_seconds` of its first call `rotate` looks at the labels."""
+    """What one rotation uses: the seconds of `rotate`, of the function of each step, and of each that gets ready."""
 
     strategy: str
-    rotate_seconds: float
-    seconds_of_the_others: float
-    gigabytes: float = 0.5
+    rotate: float
+    steps: Mapping[str, float]
+    getting_ready: Mapping[str, float]
+
+    @classmethod
+    def assumed(cls, strategy: str) -> "Usage":
+        return cls(strategy, 4.0, dict.fromkeys(STEPS, 0.5), dict.fromkeys(GOT_READY, 1.0))
 
     @property
     def transitions(self) -> int:
@@ -47,8 +57,10 @@ class Usage:
 
     @property
     def secrets_manager_calls(self) -> float:
+        """Those that are listed, and a look at the labels after each pause of a `rotate` that waits."""
         listed = calls.listed(self.strategy).items()
-        return sum(times for (_, call), times in listed if call.startswith("secretsmanager:")) + self.rotate_seconds
+        made = sum(times for (_, call), times in listed if call.startswith("secretsmanager:"))
+        return made + self.rotate / waiting.LABELS_EVERY
 
     @property
     def key_requests(self) -> int:
@@ -61,12 +73,32 @@ class Usage:
 
     @property
     def invocations(self) -> int:
-        """Secrets Manager calls `rotate` four times, EventBridge those that follow CreateSecret once more each."""
-        return 4 + len([state for state in calls.states() if state in STATES]) + len(GOT_READY)
+        return self._from_outside + len([state for state in calls.states() if state in STATES])
+
+    @property
+    def _from_outside(self) -> int:
+        """Secrets Manager calls `rotate` four times, EventBridge those that follow CreateSecret once each."""
+        return 4 + len(GOT_READY)
+
+    @property
+    def traces(self) -> int:
+        """At most: one for each call from outside, and one for the execution.
+
+        Lambda's rate is one request a second and 5 in 100 of the others:
+        https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
+        """
+        return self._from_outside + 1 if TEMPLATE["Globals"]["Function"]["Tracing"] == "Active" else 0
 
     @property
     def gigabyte_seconds(self) -> float:
-        return self.gigabytes * (self.rotate_seconds + self.seconds_of_the_others)
+        others = [*self.steps.items(), *self.getting_ready.items()]
+        return sum(gigabytes(function) * seconds for function, seconds in [("Rotate", self.rotate), *others])
+
+
+def gigabytes(function: str) -> float:
+    """The memory that the template gives a function."""
+    properties = TEMPLATE["Resources"][f"{function}Function"]["Properties"]
+    return float({**TEMPLATE["Globals"]["Function"], **properties}["MemorySize"]) / 1024
 
 
 def dollars(rotations: int, usage: Usage, prices: Prices = US_EAST_1) -> dict[str, float]:
@@ -75,6 +107,7 @@ def dollars(rotations: int, usage: Usage, prices: Prices = US_EAST_1) -> dict[st
         "Step Functions": usage.transitions * prices.transition,
         "Secrets Manager": usage.secrets_manager_calls * prices.secrets_manager_call,
         "Lambda": usage.invocations * prices.invocation + usage.gigabyte_seconds * prices.gigabyte_second,
+        "X-Ray": usage.traces * prices.trace,
     }
     parts = {service: rotations * price for service, price in each.items()}
     return parts | {"in all": sum(parts.values())}

@@ -1,5 +1,7 @@
 """Calls and costs of a rotation as tables: the counts of docs/calls.md, and its prices with measured durations."""
 
+from collections.abc import Mapping
+
 from tests.bench import calls
 from tests.bench.cost import Usage, dollars
 from tests.bench.durations import Durations
@@ -11,7 +13,8 @@ from tests.workflow.applications import SINGLE
 AWS_TEMPLATE_CALLS = 14
 CALLS = ("of one rotation", *calls.STRATEGIES, "compared with: AWS's template, single user")
 COSTS = (
-    *("rotations a month", "Step Functions in $", "Secrets Manager in $", "Lambda in $", "in all in $"),
+    *("rotations a month", "Step Functions in $", "Secrets Manager in $", "Lambda in $", "X-Ray in $"),
+    "in all in $",
     "reckoned with",
 )
 ROTATIONS = (1, 1_000, 100_000)
@@ -30,10 +33,11 @@ def _row(service: str, compared: int | str = "") -> list[Cell]:
     return [f"calls to {service}", *map(made, calls.STRATEGIES), compared]
 
 
-def table_of_costs(measured: Durations) -> Table:
-    """Of a single user's rotations that took as long as those that were measured."""
-    usage = Usage(SINGLE, measured.seconds_of_rotate, measured.seconds_of_the_steps)
-    how = f"{usage.rotate_seconds:.1f} s of rotate, {usage.seconds_of_the_others:.1f} s of the others"
+def table_of_costs(measured: Durations, ready: Mapping[str, float]) -> Table:
+    """Of a single user's rotations that took as long as those that were measured; `ready`: to get a function ready."""
+    usage = Usage(SINGLE, measured.seconds_of_rotate, measured.seconds_of_the_steps, ready)
+    parts = {"rotate": usage.rotate, "the steps": sum(usage.steps.values()), "getting ready": sum(ready.values())}
+    how = ", ".join(f"{seconds:.1f} s of {what}" for what, seconds in parts.items())
     rows: list[list[Cell]] = []
     for rotations in ROTATIONS:
         digits = 6 if rotations == 1 else 2

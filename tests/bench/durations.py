@@ -36,8 +36,8 @@ class Durations:
         return middle(course.of_state(state) for course in self.courses)
 
     @property
-    def seconds_of_the_steps(self) -> float:
-        return sum(map(self.of_state, STEPS)) / 1000
+    def seconds_of_the_steps(self) -> dict[str, float]:
+        return {step: self.of_state(step) / 1000 for step in STEPS}
 
     @property
     def seconds_of_rotate(self) -> float:

@@ -1,6 +1,7 @@
 """The calls of one rotation by the real functions in the real state machine."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,10 +24,16 @@ _API = (botocore.client.BaseClient, "_make_api_call")
 
 @dataclass
 class Recording:
-    """How often each function made each call, and which states were entered."""
+    """How often each function made each call, and which states were entered.
+
+    A `rotate` that waits looks at the labels as often as an execution is long. These looks are counted for themselves,
+    and so are the seconds of each pause that it makes.
+    """
 
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     states: list[str] = field(default_factory=list)
+    looks: int = 0
+    pauses: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -36,21 +43,33 @@ class _Recorder:
     _here: threading.local = field(default_factory=threading.local)
 
     def within(self, function: str, handler: Callable[..., Any], *arguments: Any) -> Any:
-        self._here.function, self._here.waits = function, False
+        self._here.function = function
         try:
             return handler(*arguments)
         finally:
             self._here.function = MACHINE
 
+    def waiting(self, wait: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self._here.waits = True
+        try:
+            return wait(*arguments, **named)
+        finally:
+            self._here.waits = False
+
     def called(self, call: Callable[..., Any], client: Any, operation: str, arguments: Any) -> Any:
-        function = getattr(self._here, "function", MACHINE)
         name = f"{client.meta.service_model.service_name}:{operation}"
-        # While `rotate` waits it asks for the labels once a second, however long that takes.
-        if not (name == "secretsmanager:DescribeSecret" and getattr(self._here, "waits", False)):
-            self.recording.calls[function, name] += 1
-        if name == "stepfunctions:StartExecution":
-            self._here.waits = True
+        if name == "secretsmanager:DescribeSecret" and getattr(self._here, "waits", False):
+            self.recording.looks += 1
+        else:
+            self.recording.calls[getattr(self._here, "function", MACHINE), name] += 1
         return call(client, operation, arguments)
+
+    # As the module `time`, of which rotation.waiting needs no more.
+    monotonic = staticmethod(time.monotonic)
+
+    def sleep(self, seconds: float) -> None:
+        self.recording.pauses.append(seconds)
+        time.sleep(seconds)
 
 
 @contextmanager
@@ -60,13 +79,15 @@ def recorded(application: Application) -> Iterator[Recording]:
     recording = Recording()
     recorder = _Recorder(recording)
     handlers = {state: partial(recorder.within, state, handler) for state, handler in machine.handlers.items()}
-    call = getattr(*_API)
+    call, wait = getattr(*_API), waiting.Waiting.for_end
     before = {each["executionArn"] for each in machine.executions()}
     with (
         patch.object(*_API, lambda *given: recorder.called(call, *given)),
         patch.object(model, "invoke", partial(recorder.within, "rotate", model.invoke)),
         patch.dict(machine.handlers, handlers),
         patch.object(waiting, "EXECUTION_FIRST", LOOKS),
+        patch.object(waiting.Waiting, "for_end", lambda *given, **named: recorder.waiting(wait, *given, **named)),
+        patch.object(waiting, "time", recorder),
     ):
         yield recording
     (execution,) = [each for each in machine.executions() if each["executionArn"] not in before]

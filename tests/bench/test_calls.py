@@ -19,6 +19,9 @@ def test_a_rotation_makes_the_listed_calls_and_enters_the_listed_states(applicat
     assert recording.states == states()
     assert recording.calls[MACHINE, "lambda:Invoke"] == len([state for state in states() if state in STATES])
     assert recording.calls[MACHINE, "sns:Publish"] == 0
+    # Beside these, the looks of a `rotate` that waits.
+    assert recording.looks == len(recording.pauses) > 0
+    assert set(recording.pauses) == {waiting.LABELS_EVERY}
 
 
 def test_each_call_and_each_state_is_justified() -> None:
@@ -26,5 +29,5 @@ def test_each_call_and_each_state_is_justified() -> None:
     assert all(len(why.split()) >= 3 for _, why in table("States of one rotation"))
 
 
-def test_beside_these_a_rotate_that_waits_looks_at_the_labels_once_a_second_at_most() -> None:
+def test_a_rotate_that_waits_pauses_for_a_second_at_least() -> None:
     assert waiting.LABELS_EVERY >= 1

@@ -483,7 +483,7 @@ def test_what_follows_create_secret_gets_ready_when_an_execution_starts_and_ever
 
     assert called == allowed == {f"{name}Function" for name in STEPS if name != "CreateSecret"} > IN_VPC
     # The event has the execution's input, which carries the RotationToken.
-    assert all(json.loads(target["Input"]) == step_handler._KEEP_READY for target in rule["Targets"])
+    assert all(json.loads(target["Input"]) == step_handler.KEEP_READY for target in rule["Targets"])
     assert rule["EventPattern"] == ended | {"detail": ended["detail"] | {"status": ["RUNNING"]}}
     assert rule["ScheduleExpression"] == "rate(7 days)"
 

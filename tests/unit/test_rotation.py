@@ -257,6 +257,41 @@ def test_a_log_in_proves_by_reading_what_the_tag_names(mode: str, monkeypatch: p
         assert engine.read == [("app", ("orders", "shop.items"))]
 
 
+def test_what_an_earlier_answer_told_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first CreateSecret stages without a look, a TestSecret of a single user proves what it finds pending."""
+    engine = Told({"app": {"USAGE"}, "app_clone": {"USAGE"}})
+    monkeypatch.setattr(engines, "load", lambda traits, retain: engine)
+    for strategy, compared in (("single user", []), ("alternating users", ["AWSCURRENT"])):
+        with begun(APP, tags={"rotation:reads": "orders"}) as account:
+            reads, read = list[Any](), account.model.get_secret_value
+
+            def reading(reads: list[Any] = reads, read: Callable[..., Any] = read, **request: Any) -> Any:
+                reads.append(request["VersionStage"])
+                return read(**request)
+
+            monkeypatch.setattr(account.model, "get_secret_value", reading)
+            steps.create_secret(account.rotation())
+            assert reads == ["AWSCURRENT"]
+            kind = {"Engine": "postgres", "Strategy": strategy}
+
+            assert steps.test_secret(account.rotation(kind=kind)).items() >= kind.items()
+
+            assert reads == ["AWSCURRENT", "AWSPENDING", *compared]
+    assert engine.read == [("app", ("orders",))] * 2
+
+
+def test_a_later_attempt_keeps_the_value_of_an_earlier_one_without_writing(
+    generic: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged(generic.rotation())
+    value = generic.value("AWSPENDING")
+    monkeypatch.setattr(generic.model, "put_secret_value", None)
+
+    staged(generic.rotation(attempt=2))
+
+    assert generic.value("AWSPENDING") == value
+
+
 def test_a_step_stops_when_the_version_is_not_pending(generic: Account) -> None:
     generic.drop_pending()
     gone = f"version {generic.token} is not labelled AWSPENDING"

@@ -163,7 +163,7 @@ def test_a_pending_user_who_lacks_a_right_is_told_with_each_right_by_name() -> N
     engine = Told({"app": {"SELECT on orders", "INSERT on orders", "USAGE"}, "app_clone": {"USAGE"}})
 
     with pytest.raises(RightsDifferError) as error:
-        AlternatingUsers().test(engine, known(CLONE), ())
+        AlternatingUsers().test(engine, CLONE, lambda: APP, ())
 
     assert str(error.value) == (
         f"user 'app_clone' {AT} lacks what user 'app' {AT} may do: INSERT on orders; SELECT on orders"
@@ -173,7 +173,7 @@ def test_a_pending_user_who_lacks_a_right_is_told_with_each_right_by_name() -> N
 def test_a_pending_user_who_may_do_more_is_let_through_with_a_warning_for_each_right() -> None:
     engine = Told({"app": {"USAGE"}, "app_clone": {"USAGE", "SELECT on b", "SELECT on a"}})
 
-    warnings = AlternatingUsers().test(engine, known(CLONE), ("orders",))
+    warnings = AlternatingUsers().test(engine, CLONE, lambda: APP, ("orders",))
 
     assert warnings == tuple(
         f"user 'app_clone' {AT} may do more than user 'app' {AT}: SELECT on {name}" for name in ("a", "b")
@@ -182,7 +182,7 @@ def test_a_pending_user_who_may_do_more_is_let_through_with_a_warning_for_each_r
 
 
 def test_where_the_current_user_is_refused_rights_are_not_compared() -> None:
-    assert AlternatingUsers().test(Told({"app_clone": {"USAGE"}}), known(CLONE), ()) == (
+    assert AlternatingUsers().test(Told({"app_clone": {"USAGE"}}), CLONE, lambda: APP, ()) == (
         "AWSCURRENT is refused, so the rights of the two users could not be compared",
     )
 
@@ -190,7 +190,7 @@ def test_where_the_current_user_is_refused_rights_are_not_compared() -> None:
 def test_a_single_user_is_tested_by_reading_what_the_tag_names() -> None:
     engine = Told({})
 
-    assert SingleUser().test(engine, known(PENDING), ("orders", "items")) == ()
+    assert SingleUser().test(engine, PENDING, lambda: APP, ("orders", "items")) == ()
     assert engine.read == [("app", ("orders", "items"))]
 
 

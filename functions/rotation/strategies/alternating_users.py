@@ -5,11 +5,12 @@ it to put back. The idle user is changed only if it is this secret's own.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets-two-users.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError, RightsDifferError
+from rotation.model import Credentials
 from rotation.secret import Secret
 from rotation.strategies.base import Known, Strategy, accepts, as_admin
 
@@ -45,18 +46,21 @@ class AlternatingUsers(Strategy):
         with as_admin():
             engine.clone_user(admin, current, pending, known=known_user)
 
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
-        engine.verify(known.pending, reads)
+    def test(
+        self, engine: Engine, pending: Credentials, read_current: Callable[[], Credentials], reads: Sequence[str]
+    ) -> tuple[str, ...]:
+        engine.verify(pending, reads)
+        current = read_current()
         try:
-            expected = engine.rights(known.current)
+            expected = engine.rights(current)
         except LoginRefusedError:
             # Somebody changed it by hand; the promotion makes AWSCURRENT log in again.
             return ("AWSCURRENT is refused, so the rights of the two users could not be compared",)
-        found = engine.rights(known.pending)
+        found = engine.rights(pending)
         if lacking := sorted(expected - found):
-            raise RightsDifferError(f"{known.pending} lacks what {known.current} may do: {'; '.join(lacking)}")
+            raise RightsDifferError(f"{pending} lacks what {current} may do: {'; '.join(lacking)}")
         more = sorted(found - expected)
-        return tuple(f"{known.pending} may do more than {known.current}: {right}" for right in more)
+        return tuple(f"{pending} may do more than {current}: {right}" for right in more)
 
 
 def _is_named(known: Known) -> bool:

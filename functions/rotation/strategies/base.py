@@ -50,7 +50,9 @@ class Strategy(ABC):
         """
 
     @abstractmethod
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
+    def test(
+        self, engine: Engine, pending: Credentials, read_current: Callable[[], Credentials], reads: Sequence[str]
+    ) -> tuple[str, ...]:
         """Prove that the pending credential can do what it must; returns what is odd and no failure.
 
         Raises LoginRefusedError, and RightsDifferError naming a right that it lacks.

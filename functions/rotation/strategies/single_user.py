@@ -1,6 +1,6 @@
 """Single user: one user's password changes. The admin changes it if the secret names one, else the user itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, LoginRefusedError
@@ -35,8 +35,10 @@ class SingleUser(Strategy):
         second = "AWSPREVIOUS" if known.fresh else "AWSPENDING"
         raise LoginRefusedError(f"neither AWSCURRENT nor {second} logs in: {refusals[0]}")
 
-    def test(self, engine: Engine, known: Known, reads: Sequence[str]) -> tuple[str, ...]:
-        engine.verify(known.pending, reads)
+    def test(
+        self, engine: Engine, pending: Credentials, read_current: Callable[[], Credentials], reads: Sequence[str]
+    ) -> tuple[str, ...]:
+        engine.verify(pending, reads)
         return ()
 
 
