@@ -1,6 +1,7 @@
 """FinishSecret: move AWSCURRENT to the pending value."""
 
-from rotation import steps
+from rotation.labels import Labels
+from rotation.promotion import finish_secret
 from rotation.step_handler import lambda_handler
 
-handler = lambda_handler(steps.finish_secret)
+handler = lambda_handler(finish_secret, Labels)

@@ -1,6 +1,7 @@
 """RollBack: make AWSCURRENT log in again, and report what is true now."""
 
+from rotation.change import Change
 from rotation.rollback import roll_back
 from rotation.step_handler import lambda_handler
 
-handler = lambda_handler(roll_back)
+handler = lambda_handler(roll_back, Change)

@@ -1,6 +1,7 @@
 """TestSecret: log in with the pending value."""
 
 from rotation import steps
+from rotation.rotation import Rotation
 from rotation.step_handler import lambda_handler
 
-handler = lambda_handler(steps.test_secret)
+handler = lambda_handler(steps.test_secret, Rotation)

@@ -3,15 +3,15 @@
 from contextlib import suppress
 from dataclasses import replace
 
+from rotation.change import Change
 from rotation.errors import RotationError, UnavailableError
 from rotation.log_ins import LAST_RETRY
 from rotation.model import AWSPENDING, Request
 from rotation.outcome import ROLLED_BACK, ROTATED, UNTOUCHED, Failure, Finding
 from rotation.redaction import redacted
-from rotation.rotation import Rotation
 
 
-def given_up(rotation: Rotation, finding: Finding, failure: Failure) -> Finding:
+def given_up(rotation: Change, finding: Finding, failure: Failure) -> Finding:
     """The finding with what becomes of the version.
 
     A value that the service will never accept is taken off AWSPENDING once AWSCURRENT was proven; else it stays:
@@ -28,7 +28,7 @@ def given_up(rotation: Rotation, finding: Finding, failure: Failure) -> Finding:
     return replace(finding, pending_removed=by_us, abandoned=not by_us)
 
 
-def _rejected(rotation: Rotation, finding: Finding) -> Finding:
+def _rejected(rotation: Change, finding: Finding) -> Finding:
     try:
         rotation.store.drop_pending(rotation.request.token)
     except RotationError as error:
@@ -43,7 +43,7 @@ def _said_before(request: Request) -> bool:
     return str((request.previous.get("Alert") or {}).get("Key", "")).endswith("/given up")
 
 
-def abandoned(rotation: Rotation) -> bool:
+def abandoned(rotation: Change) -> bool:
     """Whether Secrets Manager has nothing any more to come back to; not if the labels cannot be seen."""
     with suppress(RotationError):
         labels = rotation.description

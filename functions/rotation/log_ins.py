@@ -8,10 +8,10 @@ which may be live.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rotation.change import Change
 from rotation.errors import LoginRefusedError, PasswordRejectedError, StageConflictError, UnavailableError
 from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials
 from rotation.outcome import BEFORE_SET_SECRET, Failure
-from rotation.rotation import Rotation
 
 # The number of the state machine's last retry of RollBack: what cannot be looked at by then is reported as such.
 LAST_RETRY = 5
@@ -26,7 +26,7 @@ class Version:
     credentials: Credentials
 
 
-def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
+def worth_trying(rotation: Change, failure: Failure) -> Iterator[Version]:
     """The credentials that may be live and were not refused just now, the likeliest first."""
     secret = rotation.current_secret
     refused_in = failure.step if failure.error == LoginRefusedError.__name__ else ""
@@ -44,12 +44,12 @@ def worth_trying(rotation: Rotation, failure: Failure) -> Iterator[Version]:
         yield from _other(rotation, failure)
 
 
-def _unmoved(rotation: Rotation) -> bool:
+def _unmoved(rotation: Change) -> bool:
     """Whether AWSCURRENT is where the steps saw it; else its value may be one that nobody tried."""
     return rotation.description.current == rotation.request.current_version
 
 
-def _other(rotation: Rotation, failure: Failure) -> Iterator[Version]:
+def _other(rotation: Change, failure: Failure) -> Iterator[Version]:
     """The one credential beside AWSCURRENT's that may be live."""
     # SetSecret looks at the labels before it sends anything: another value, written by hand, has taken AWSPENDING off.
     said_no = {PasswordRejectedError.__name__} | (set() if _unmoved(rotation) else {StageConflictError.__name__})
@@ -61,7 +61,7 @@ def _other(rotation: Rotation, failure: Failure) -> Iterator[Version]:
     yield from others or _previous(rotation)
 
 
-def _pending(rotation: Rotation, failure: Failure) -> Iterator[Version]:
+def _pending(rotation: Change, failure: Failure) -> Iterator[Version]:
     request = rotation.request
     if pending := rotation.secret(request.token, None):
         yield Version(AWSPENDING, request.token, pending.credentials)
@@ -70,7 +70,7 @@ def _pending(rotation: Rotation, failure: Failure) -> Iterator[Version]:
         raise UnavailableError(f"version {request.token} has no value to be seen yet")
 
 
-def _previous(rotation: Rotation) -> Iterator[Version]:
+def _previous(rotation: Change) -> Iterator[Version]:
     """AWSPREVIOUS's, of the same user, or where two alternate of the other one."""
     pending = rotation.secret(rotation.request.token, None)
     user = pending.credentials if pending else rotation.current

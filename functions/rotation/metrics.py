@@ -7,12 +7,15 @@ dimension: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudW
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from rotation.executions import Execution
 from rotation.model import ROLL_BACK, Json, Request, name_of
 from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED
+
+if TYPE_CHECKING:
+    from rotation.executions import Execution
 
 NAMESPACE = "SecretRotation"
 
@@ -47,7 +50,7 @@ def count_attempt(request: Request, report: Json, kind: Mapping[str, str]) -> No
     by_engine.flush_metrics()
 
 
-def count_if_nobody_looked(ended: Execution) -> None:
+def count_if_nobody_looked(ended: "Execution") -> None:
     """An execution whose RollBack did not run, or was stopped with it, so that it could not count what it found."""
     if ended.reported:
         report = ended.verdict["Report"]
@@ -63,7 +66,7 @@ def count_if_nobody_looked(ended: Execution) -> None:
         metrics.flush_metrics()
 
 
-def count_if_nobody_was_told(ended: Execution) -> None:
+def count_if_nobody_was_told(ended: "Execution") -> None:
     """An execution that could not publish its message, or a rollback that broke before it had one.
 
     EventBridge sees neither in its events of a machine whose data a customer managed key encrypts: they hold no error.

@@ -14,6 +14,7 @@ the labels are; what is true then is the outcome:
 from contextlib import suppress
 from dataclasses import replace
 
+from rotation.change import Change
 from rotation.errors import InvalidEventError, LoginRefusedError, RotationError, UnavailableError
 from rotation.giving_up import abandoned, given_up
 from rotation.log_ins import LAST_RETRY, Version, worth_trying
@@ -32,7 +33,6 @@ from rotation.outcome import (
 )
 from rotation.redaction import redacted
 from rotation.report import verdict
-from rotation.rotation import Rotation
 from rotation.strategies.base import accepts
 
 # What else Step Functions and Lambda call a failure, for a person.
@@ -47,7 +47,7 @@ _PERHAPS = "an earlier look, whose answer was lost, may have had to restore it"
 _MOST_ROUNDS = 3
 
 
-def roll_back(rotation: Rotation) -> Json:
+def roll_back(rotation: Change) -> Json:
     """The verdict on a failed attempt, after putting right what can be.
 
     Raises UnavailableError while the service or Secrets Manager gives no answer: the state machine then asks again.
@@ -66,7 +66,7 @@ def roll_back(rotation: Rotation) -> Json:
     return verdict(request, finding, failure)
 
 
-def _settle(rotation: Rotation, failure: Failure) -> Finding:
+def _settle(rotation: Change, failure: Failure) -> Finding:
     """Restore until AWSCURRENT is still the version that was looked at."""
     restored = False
     for _ in range(_MOST_ROUNDS):
@@ -83,7 +83,7 @@ def _settle(rotation: Rotation, failure: Failure) -> Finding:
     raise UnavailableError("AWSCURRENT keeps moving to other versions; something else writes this secret")
 
 
-def _may_have_restored(rotation: Rotation, failure: Failure) -> bool:
+def _may_have_restored(rotation: Change, failure: Failure) -> bool:
     """Whether an earlier call of RollBack may have restored the credential and lost its answer.
 
     There may have been something to restore once a SetSecret of this or an earlier attempt had begun, if a new
@@ -95,7 +95,7 @@ def _may_have_restored(rotation: Rotation, failure: Failure) -> bool:
     return looked and not rotation.alternates and not rotation.current_secret.keeps_password
 
 
-def _not_tried(rotation: Rotation, failure: Failure, error: RotationError) -> Finding:
+def _not_tried(rotation: Change, failure: Failure, error: RotationError) -> Finding:
     if failure.step == "FinishSecret" and _promoted(rotation):
         # TestSecret had logged in with it, and nothing was changed since.
         return Finding(ROTATED)
@@ -103,7 +103,7 @@ def _not_tried(rotation: Rotation, failure: Failure, error: RotationError) -> Fi
     return Finding(NEEDS_A_PERSON, UNKNOWN, why, abandoned=abandoned(rotation))
 
 
-def _promoted(rotation: Rotation) -> bool:
+def _promoted(rotation: Change) -> bool:
     """Whether AWSCURRENT is the pending version; not if the labels cannot be seen."""
     with suppress(RotationError):
         return rotation.description.carries(rotation.request.token, AWSCURRENT)
@@ -123,7 +123,7 @@ def _step_after(completed: str) -> str:
     return STEPS[STEPS.index(completed) + 1] if completed in STEPS[:-1] else STEPS[0]
 
 
-def _restore(rotation: Rotation, failure: Failure) -> Finding:
+def _restore(rotation: Change, failure: Failure) -> Finding:
     current = rotation.current
     account = f"({current})" if current.host else ""
     tried: list[str] = []
@@ -145,7 +145,7 @@ def _restore(rotation: Rotation, failure: Failure) -> Finding:
     return Finding(ROTATED if promoted else outcome, account=account)
 
 
-def _put_back(rotation: Rotation, works: Version, account: str) -> Finding | None:
+def _put_back(rotation: Change, works: Version, account: str) -> Finding | None:
     """Makes AWSCURRENT's password the service's again. Returns what is true if that cannot be done, else None.
 
     Who logs in is asked once more: an answer that was lost says nothing of what the service did.
@@ -163,7 +163,7 @@ def _put_back(rotation: Rotation, works: Version, account: str) -> Finding | Non
     return Finding(NEEDS_A_PERSON, NONE, why, account)
 
 
-def _revert(rotation: Rotation, works: Version) -> str:
+def _revert(rotation: Change, works: Version) -> str:
     """Makes the service take AWSCURRENT's password back, from the admin or from the same user's other credential.
 
     Returns why it did not, or "". Without a pending value this rotation changed nothing, so there is nothing to take

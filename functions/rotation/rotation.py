@@ -1,32 +1,29 @@
-"""One rotation as its steps see it: request, labels, the credentials of the versions, engine and strategy."""
+"""One rotation as those steps see it that read values: the credentials of the versions, engine and strategy."""
 
 from contextlib import suppress
-from functools import cached_property
 
 from rotation import engines
-from rotation.admin_secret import admin_credentials
 from rotation.engines.base import Engine
 from rotation.errors import InvalidSecretError, RotationError, StageConflictError, UnavailableError
-from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credentials, Json, Request
+from rotation.labels import Labels
+from rotation.model import AWSCURRENT, AWSPENDING, Credentials, Json, Request
 from rotation.outcome import UNKNOWN
 from rotation.secret import Secret
-from rotation.secret_store import Description, SecretStore
-from rotation.settings import OFF, RETAIN, only_of_a_log_in
+from rotation.secret_store import SecretStore
+from rotation.settings import RETAIN, only_of_a_log_in
 from rotation.strategies.alternating_users import AlternatingUsers
-from rotation.strategies.base import Known, Strategy
+from rotation.strategies.base import Strategy
 from rotation.strategies.single_user import SingleUser
 
 STRATEGIES: dict[str, type[Strategy]] = {"single user": SingleUser, "alternating users": AlternatingUsers}
 
 
-class Rotation:
+class Rotation(Labels):
     """Reads each version at most once: a version's value never changes."""
 
     def __init__(self, request: Request, store: SecretStore) -> None:
-        self.request = request
-        self.store = store
+        super().__init__(request, store)
         self._secrets: dict[str, Secret | None] = {}
-        self._admin: Credentials | None = None
         self._looks_back = False
 
     def look_back(self) -> None:
@@ -40,15 +37,6 @@ class Rotation:
     def _tags(self) -> dict[str, str]:
         tags = dict(self.description.tags)
         return only_of_a_log_in(tags) if self._looks_back else tags
-
-    @cached_property
-    def description(self) -> Description:
-        return self.store.describe()
-
-    def look_again(self) -> Description:
-        """The labels as they are now."""
-        self.description = self.store.describe()
-        return self.description
 
     def secret(self, version: str, stage: str | None) -> Secret | None:
         """A version's value, or None if it has none or does not carry the label. Raises InvalidSecretError."""
@@ -82,20 +70,6 @@ class Rotation:
     @property
     def pending(self) -> Credentials:
         return self.pending_secret.credentials
-
-    def previous(self) -> Credentials | None:
-        """AWSPREVIOUS's credential, if there is one: it may be from a time before the secret had this shape."""
-        version = self.description.version(AWSPREVIOUS)
-        with suppress(InvalidSecretError):
-            secret = self.secret(version, AWSPREVIOUS) if version else None
-            return secret.credentials if secret else None
-        return None
-
-    def admin(self) -> Credentials | None:
-        """The admin secret's credential, if this secret names one. Raises InvalidSecretError, AccessDeniedError."""
-        if self._admin is None and self.current_secret.admin_arn:
-            self._admin = admin_credentials(self.current_secret, engines.ENGINES)
-        return self._admin
 
     @property
     def alternates(self) -> bool:
@@ -134,13 +108,3 @@ class Rotation:
 
     def engine_of(self, secret: Secret) -> Engine:
         return engines.load(secret.traits, retain=secret.settings.two_passwords == RETAIN)
-
-    def known(self, pending: Credentials) -> Known:
-        return Known(
-            current=self.current,
-            pending=pending,
-            fresh=self.request.attempt == 1 and self.request.retry_count == 0,
-            keeps=self.current_secret.settings.two_passwords != OFF,
-            read_previous=self.previous,
-            read_admin=self.admin,
-        )

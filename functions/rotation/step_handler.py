@@ -5,18 +5,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from rotation.errors import LoginRefusedError
+from rotation.labels import Labels
 from rotation.metrics import count_attempt, count_refused
 from rotation.model import Json, Request
 from rotation.redaction import conceal
-from rotation.rotation import Rotation
 from rotation.runtime import boundary, logger
 from rotation.secret_store import SecretStore, get_ready
 
 KEEP_READY: Json = {"KeepReady": True}
 
 
-def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, Any], Any], Json]:
+def lambda_handler[Seen: Labels](
+    step: Callable[[Seen], Json], seen: Callable[[Request, SecretStore], Seen]
+) -> Callable[[Mapping[str, Any], Any], Json]:
     """The handler of one state: parses the state machine's event, runs the step, returns its verdict.
+
+    `seen`: how the step sees the rotation.
 
     The event {"KeepReady": true}, which comes as an execution starts and once a week, runs no step (see the template's
     KeepReadyRule).
@@ -32,7 +36,7 @@ def lambda_handler(step: Callable[[Rotation], Json]) -> Callable[[Mapping[str, A
             logger.append_keys(secret=request.secret_name, version=request.token, execution=request.execution)
             # The Lambda runtime reports an error with the request's id and no more.
             logger.info("started", function_request_id=getattr(context, "aws_request_id", None))
-            rotation = Rotation(request, SecretStore(request.secret_id))
+            rotation = seen(request, SecretStore(request.secret_id))
             with _counting_refusals(request):
                 verdict = step(rotation)
             for warning in verdict.get("Warnings", ()):

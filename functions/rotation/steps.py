@@ -1,10 +1,13 @@
-"""The four steps of a rotation, and the log-in of mode Test. Each is safe to repeat."""
+"""The steps of a rotation before the promotion, and the log-in of mode Test. Each is safe to repeat."""
+
+from typing import TYPE_CHECKING
 
 from rotation.errors import StageConflictError, UnavailableError
-from rotation.model import AWSCURRENT, AWSPENDING, TEST, Json
-from rotation.outcome import ROTATED, Failure, Finding
-from rotation.report import verdict
+from rotation.model import AWSPENDING, TEST, Json
 from rotation.rotation import STRATEGIES, Rotation
+
+if TYPE_CHECKING:
+    from rotation.change import Change
 
 
 def create_secret(rotation: Rotation) -> Json:
@@ -24,7 +27,7 @@ def create_secret(rotation: Rotation) -> Json:
     return {"State": "CreateSecret", "CurrentVersionId": description.current, **rotation.kind}
 
 
-def set_secret(rotation: Rotation) -> Json:
+def set_secret(rotation: "Change") -> Json:
     """Make the service accept the pending credential."""
     _require_replicas_in_sync(rotation)
     pending = rotation.pending
@@ -47,19 +50,6 @@ def test_secret(rotation: Rotation) -> Json:
         warnings = strategy.test(engine, tried.credentials, lambda: rotation.current, reads)
     completed = {"State": "TestSecret", "CurrentVersionId": rotation.request.current_version, **kind}
     return {**completed, "Warnings": warnings}
-
-
-def finish_secret(rotation: Rotation) -> Json:
-    """Move AWSCURRENT from the version that CreateSecret saw to the pending one.
-
-    Whoever takes AWSPENDING off it gives its value up. A rotation that is started then may replace the password that
-    TestSecret proved, and be rolled back without a trace in AWSCURRENT.
-    """
-    request, labels = rotation.request, rotation.description
-    if not any(labels.carries(request.token, stage) for stage in (AWSPENDING, AWSCURRENT)):
-        raise StageConflictError(f"version {request.token} is not labelled AWSPENDING any more")
-    rotation.store.promote(request.token, request.current_version)
-    return verdict(request, Finding(ROTATED), Failure())
 
 
 def _require_replicas_in_sync(rotation: Rotation) -> None:

@@ -12,8 +12,9 @@ COLUMNS = ("function", "package in MB, zipped", "compared with: at most")
 
 
 def packages(built: Path) -> dict[str, Path]:
-    """The folders of the functions in the result of `sam build`."""
-    return {folder.name: folder for folder in sorted(built.glob("*Function"))}
+    """The folders of the functions in the result of `sam build`; those of a nested stack lie one level deeper."""
+    folders = [*built.glob("*Function"), *built.glob("*/*Function")]
+    return {folder.name: folder for folder in sorted(folders, key=lambda folder: folder.name)}
 
 
 def zipped(folder: Path) -> int:

@@ -24,6 +24,7 @@ LAYERS = (
     ("rotation.engines.mysql_clone",),
     (
         "rotation.alert",
+        "rotation.labels",
         "rotation.metrics",
         "rotation.waiting",
         "rotation.engines",
@@ -33,7 +34,8 @@ LAYERS = (
     ),
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
     ("rotation.rotation",),
-    ("rotation.steps", "rotation.log_ins", "rotation.attempts", "rotation.overdue"),
+    ("rotation.change",),
+    ("rotation.steps", "rotation.promotion", "rotation.log_ins", "rotation.attempts", "rotation.overdue"),
     ("rotation.giving_up",),
     ("rotation.rollback", "rotation.invocation"),
     ("rotation.runtime",),

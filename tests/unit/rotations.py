@@ -13,8 +13,8 @@ from moto import mock_aws
 from moto.stepfunctions.models import Execution, stepfunctions_backends
 
 from rotation import executions, secret_store
+from rotation.change import Change
 from rotation.model import AWSPENDING, Request
-from rotation.rotation import Rotation
 from rotation.secret_store import SecretStore
 from rotatorctl.local.secrets_manager import SecretsManager
 from rotatorctl.local.secrets_manager_server import serve
@@ -67,7 +67,7 @@ class Account:
     def drop_pending(self) -> None:
         self.move(AWSPENDING, RemoveFromVersionId=self.token)
 
-    def rotation(self, **request: Any) -> Rotation:
+    def rotation(self, **request: Any) -> Change:
         """As a step sees it: the first attempt, that has created its secret, if nothing else is said."""
         whole: dict[str, Any] = {
             "mode": "Rotate",
@@ -84,7 +84,7 @@ class Account:
             "started": "",
             "kind": {"Engine": "unknown", "Strategy": "unknown"},
         }
-        return Rotation(Request(**whole | request), self.store)
+        return Change(Request(**whole | request), self.store)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pytest
 from rotation import overdue
 from rotation.errors import LoginRefusedError
 from rotation.executions import Execution
+from rotation.labels import Labels
 from rotation.metrics import (
     OUTCOMES,
     count_attempt,
@@ -94,7 +95,7 @@ def test_a_step_that_the_service_refused_to_log_in_is_counted(capsys: pytest.Cap
         raise LoginRefusedError("refused")
 
     with pytest.raises(LoginRefusedError):
-        lambda_handler(step)(EVENT, None)
+        lambda_handler(step, Labels)(EVENT, None)
 
     (line,) = emitted(capsys)
     assert (line["RefusedLogIns"], line["secret"]) == ([1.0], REQUEST.secret_name)
@@ -133,7 +134,7 @@ def test_every_field_that_a_query_asks_for_is_in_the_logs(
     """Of an array in a log line the query would have to ask for an element, so those are of no use."""
     count_attempt(REQUEST, report("rotated"), KIND)
     with logged_to(io.StringIO()) as log:
-        lambda_handler(lambda rotation: {"State": "SetSecret"})(EVENT, None)
+        lambda_handler(lambda rotation: {"State": "SetSecret"}, Labels)(EVENT, None)
     lines = [*emitted(capsys), *map(json.loads, log.getvalue().splitlines())]
     written = {name for line in lines for name, value in line.items() if not isinstance(value, list | dict)}
     # Those of an error's record are the runtime's:
@@ -175,8 +176,8 @@ def test_every_metric_is_documented(everything: set[str]) -> None:
 
 def test_a_function_counts_the_attempt_that_its_report_ends(capsys: pytest.CaptureFixture[str]) -> None:
     event = EVENT | {"Completed": EVENT["Completed"] | KIND}
-    lambda_handler(lambda rotation: {"Report": report("untouched")})(event, None)
-    lambda_handler(lambda rotation: {"State": "SetSecret"})(event, None)
+    lambda_handler(lambda rotation: {"Report": report("untouched")}, Labels)(event, None)
+    lambda_handler(lambda rotation: {"State": "SetSecret"}, Labels)(event, None)
 
     counted = {name: dict(dimensions) for name, dimensions in metrics(emitted(capsys))}
     assert set(counted) == {"Untouched", "Attempts", "Rotations"}

@@ -12,6 +12,7 @@ from rotation.engines.mysql import MySQL
 from rotation.engines.postgres import Postgres
 from rotation.errors import InvalidSecretError, RotationError, StageConflictError, UnavailableError
 from rotation.model import Json
+from rotation.promotion import finish_secret
 from rotation.rotation import Rotation
 from rotation.strategies.alternating_users import AlternatingUsers
 from rotation.strategies.single_user import SingleUser
@@ -228,17 +229,17 @@ def test_each_step_says_what_was_completed(generic: Account) -> None:
 
     assert steps.set_secret(generic.rotation()) == {"State": "SetSecret", **kind}
     assert steps.test_secret(generic.rotation()) == {"State": "TestSecret", **kind, "Warnings": ()}
-    report = steps.finish_secret(generic.rotation())["Report"]
+    report = finish_secret(generic.rotation())["Report"]
     assert (report["Outcome"], report["Step"], report["Error"], report["Reason"]) == ("rotated", "none", "none", "")
     assert generic.stages()[generic.token] == ["AWSCURRENT", "AWSPENDING"]
 
 
 def test_finishing_again_is_no_error(generic: Account) -> None:
     staged(generic.rotation())
-    steps.finish_secret(generic.rotation())
+    finish_secret(generic.rotation())
     generic.drop_pending()
 
-    assert steps.finish_secret(generic.rotation())["Report"]["Key"] == "rotated/AWSCURRENT"
+    assert finish_secret(generic.rotation())["Report"]["Key"] == "rotated/AWSCURRENT"
 
 
 def test_a_mere_log_in_needs_no_pending_value(generic: Account) -> None:
@@ -297,7 +298,7 @@ def test_a_step_stops_when_the_version_is_not_pending(generic: Account) -> None:
     gone = f"version {generic.token} is not labelled AWSPENDING"
 
     assert refusal(lambda: steps.create_secret(generic.rotation()), StageConflictError) == gone
-    for step in (steps.set_secret, steps.test_secret, steps.finish_secret):
+    for step in (steps.set_secret, steps.test_secret, finish_secret):
         with pytest.raises(StageConflictError, match=f"^{gone} any more$"):
             step(generic.rotation())
 

@@ -93,7 +93,9 @@ def test_no_log_line_carries_a_value_wherever_it_stands_in_it(log: io.StringIO) 
 
 
 def test_each_line_names_secret_and_version_and_the_last_one_what_was_done(log: io.StringIO) -> None:
-    lambda_handler(lambda rotation: {"State": "SetSecret"})(EVENT, SimpleNamespace(aws_request_id="request-1"))
+    lambda_handler(lambda rotation: {"State": "SetSecret"}, Rotation)(
+        EVENT, SimpleNamespace(aws_request_id="request-1")
+    )
 
     entries = [json.loads(line) for line in log.getvalue().splitlines()]
     assert {entry["secret"] for entry in entries} == {"prod/orders/database"}
@@ -106,7 +108,7 @@ def test_each_line_names_secret_and_version_and_the_last_one_what_was_done(log: 
 
 def test_a_report_is_logged_with_its_outcome_and_its_warnings(log: io.StringIO) -> None:
     report = {"Outcome": "rolled back", "Step": "TestSecret", "Error": "LoginRefusedError", "Key": "k", "Attempt": 1}
-    lambda_handler(lambda rotation: {"Report": report, "Warnings": ["no AWSPREVIOUS"]})(EVENT, None)
+    lambda_handler(lambda rotation: {"Report": report, "Warnings": ["no AWSPREVIOUS"]}, Rotation)(EVENT, None)
 
     entries = [json.loads(line) for line in log.getvalue().splitlines()]
     assert [(entry["level"], entry["message"]) for entry in entries[1:]] == [
@@ -132,7 +134,7 @@ def test_a_steps_error_does_not_quote_the_rotation_token() -> None:
         raise LoginRefusedError(rotation.request.rotation_token)
 
     with pytest.raises(LoginRefusedError, match=r"^\[redacted\]$"):
-        lambda_handler(step)(EVENT, None)
+        lambda_handler(step, Rotation)(EVENT, None)
 
 
 def test_rotates_error_does_not_quote_the_rotation_token() -> None:
@@ -151,7 +153,7 @@ def test_an_event_that_is_no_object_is_refused(event: Any) -> None:
     with pytest.raises(InvalidEventError):
         rotate_handler(lambda event, context: None)(event, None)
     with pytest.raises(InvalidEventError):
-        lambda_handler(lambda rotation: {})(event, None)
+        lambda_handler(lambda rotation: {}, Rotation)(event, None)
 
 
 def test_a_call_that_gets_a_function_ready_runs_no_step_and_spares_the_next_one_the_making_of_a_client(
@@ -163,6 +165,6 @@ def test_a_call_that_gets_a_function_ready_runs_no_step_and_spares_the_next_one_
     def step(rotation: Rotation) -> dict[str, Any]:
         raise AssertionError("the step ran")
 
-    assert lambda_handler(step)({"KeepReady": True}, None) == {}
+    assert lambda_handler(step, Rotation)({"KeepReady": True}, None) == {}
     assert secret_store._client.cache_info().currsize == 1
     secret_store._client.cache_clear()
