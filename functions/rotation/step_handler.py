@@ -1,5 +1,6 @@
 """The handlers of the state machine's states: an event comes in, a step runs, its verdict goes out."""
 
+import codecs
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,11 +17,13 @@ KEEP_READY: Json = {"KeepReady": True}
 
 
 def lambda_handler[Seen: Labels](
-    step: Callable[[Seen], Json], seen: Callable[[Request, SecretStore], Seen]
+    step: Callable[[Seen], Json],
+    seen: Callable[[Request, SecretStore], Seen],
+    ready: Callable[[], None] = get_ready,
 ) -> Callable[[Mapping[str, Any], Any], Json]:
     """The handler of one state: parses the state machine's event, runs the step, returns its verdict.
 
-    `seen`: how the step sees the rotation.
+    `seen`: how the step sees the rotation. `ready` loads what it needs beforehand.
 
     The event {"KeepReady": true}, which comes as an execution starts and once a week, runs no step (see the template's
     KeepReadyRule).
@@ -29,7 +32,9 @@ def lambda_handler[Seen: Labels](
     def handler(event: Mapping[str, Any], context: Any) -> Json:
         with boundary():
             if event == KEEP_READY:
-                get_ready()
+                # What Python loads for the first connection to a host by its name.
+                codecs.lookup("idna")
+                ready()
                 return {}
             request = Request.of(event)
             conceal(request.rotation_token)

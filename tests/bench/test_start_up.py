@@ -51,9 +51,9 @@ OURS = {
     "rotate": EVERY | {"alert", "attempts", "call", "executions", "invocation", "report", "waiting"},
     "create_secret": VALUES | {"steps"},
     "set_secret": CHANGE | {"steps"},
-    "test_secret": VALUES | {"steps"},
+    "test_secret": VALUES | {"readiness", "steps", "tls"},
     "finish_secret": STATE | {"alert", "promotion", "report"},
-    "roll_back": CHANGE | {"alert", "giving_up", "log_ins", "report", "rollback"},
+    "roll_back": CHANGE | {"alert", "giving_up", "log_ins", "readiness", "report", "rollback", "tls"},
     "find_overdue": EVERY | {"alert", "overdue", "standing", "topic"},
 }
 

@@ -33,7 +33,7 @@ LAYERS = (
         "rotation.standing",
     ),
     ("rotation.report", "rotation.engines.*", "rotation.strategies.*"),
-    ("rotation.rotation",),
+    ("rotation.rotation", "rotation.readiness"),
     ("rotation.change",),
     ("rotation.steps", "rotation.promotion", "rotation.log_ins", "rotation.attempts", "rotation.overdue"),
     ("rotation.giving_up",),
