@@ -113,6 +113,13 @@ def alternate(enter: Enter) -> tuple[object, str]:
     return (first, second, setting.works()), setting.told()
 
 
+def retry(enter: Enter) -> tuple[object, str]:
+    """A second attempt, which keeps the value that the first one made."""
+    setting = enter()
+    break_state(setting, "SetSecret", failing("KeyError", times=1))
+    return (setting.rotate(), setting.retry(), setting.works()), setting.told()
+
+
 def alternate_on_a_cluster(enter: Enter) -> tuple[object, str]:
     setting = enter(CLUSTER)
     return setting.rotate(), setting.told()
@@ -186,6 +193,7 @@ type Scenario = Callable[[Enter], tuple[object, str]]
 
 WITH_ALL_RIGHTS: dict[Scenario, object] = {
     alternate: ("RotationSucceeded", "RotationSucceeded", True),
+    retry: ("RotationFailed", "RotationSucceeded", True),
     alternate_on_a_cluster: "RotationSucceeded",
     roll_back: (["rolled back"], 1, True),
     roll_back_on_a_cluster: (["rolled back"], 1, True),
@@ -207,7 +215,7 @@ NEEDED: dict[str, dict[str, Scenario]] = {
         "secretsmanager:DescribeSecret": alternate,
         "secretsmanager:PutSecretValue": alternate,
         "secretsmanager:GetSecretValue AWSCURRENT": alternate,
-        "secretsmanager:GetSecretValue AWSPENDING": alternate,
+        "secretsmanager:GetSecretValue AWSPENDING": retry,
     },
     "SetSecret": {
         "secretsmanager:DescribeSecret": alternate,
