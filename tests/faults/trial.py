@@ -30,8 +30,9 @@ from tests.workflow.machine import ROTATE, STATES
 TOLD = ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CONSOLE_URL"]
 TOLD += ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "PRIVATE_CA"]
 NOT_STARTED = "not started"
-# Seconds between two looks of `rotate` that waits: of all that a trial does, looking would take the longest.
-LOOK = 0.4
+# Seconds between two looks of `rotate` that waits: with fewer, looking would take the longest of all that a trial does;
+# with more, a rotation could be over before the first.
+LOOK = 0.15
 
 
 @dataclass(frozen=True)
