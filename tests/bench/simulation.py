@@ -113,6 +113,7 @@ class Day:
         pauses = waiting.looks(self._chance.uniform)
         look_at = self.timeline.now + next(pauses)
         while True:
+            yield waiting.LABELS_EVERY
             yield from self.api.call("secretsmanager:DescribeSecret")
             if execution.get("ended") == "":
                 return ""
@@ -120,7 +121,6 @@ class Day:
                 look_at = self.timeline.now + next(pauses)
                 if (yield from self.api.call("stepfunctions:DescribeExecution")) and "ended" in execution:
                     return execution["ended"]
-            yield waiting.LABELS_EVERY
 
     # ---- The state machine
 

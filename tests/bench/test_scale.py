@@ -10,6 +10,7 @@ from rotation import throttling, waiting
 from tests.bench import simulation
 from tests.bench.account import Quotas
 from tests.bench.calls import table
+from tests.bench.retries import DEFINITION
 from tests.bench.scale import percentile, rows
 from tests.bench.simulation import Day
 
@@ -29,10 +30,21 @@ def all_rotate_in_time(day: Day) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("secrets", "spread"),
-    [(100, 0), (100, 60), (800, 0), (1_000, 60), (1_000, 30), (1_000, 20), (1_000, 10)],
+    [(100, 60), (800, 0), (1_000, 60), (1_000, 30), (1_000, 20), (1_000, 10)],
 )
 def test_all_rotate_in_time(secrets: int, spread: float, seed: int) -> None:
     all_rotate_in_time(Day(secrets, spread, seed=seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hundred_of_the_same_second_rotate_in_as_many_seconds_as_a_new_value_may_wait_once(seed: int) -> None:
+    """All could be rotated in less than that wait, so that one that draws a long one is late by it."""
+    day = Day(100, 0, seed=seed)
+    outcome = day.run()
+
+    longest = max(retrier.get("MaxDelaySeconds", 0) for retrier in DEFINITION["States"]["CreateSecret"]["Retry"])
+    assert (len(outcome.rotated), outcome.failed, outcome.alerts) == (100, [], 0)
+    assert max(outcome.rotated) <= longest < 1.5 * day.bound
 
 
 @pytest.mark.parametrize("spread", [0, 1, 2, 5])
@@ -85,8 +97,9 @@ def test_promotions_come_before_new_values_when_both_are_throttled(monkeypatch: 
 
 
 def test_looking_often_would_use_up_describe_execution_for_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LABELS_EVERY", 0.1)
     monkeypatch.setattr(waiting, "EXECUTION_FIRST", (0, 0))
-    monkeypatch.setattr(waiting, "EXECUTION_AGAIN", (1, 2))
+    monkeypatch.setattr(waiting, "EXECUTION_AGAIN", (0.1, 0.2))
 
     day = Day(1_000, 60)
     day.run()

@@ -40,7 +40,7 @@ def test_beside_boto3_a_handler_loads_our_code_and_powertools(handler: str) -> N
 
 
 # What of our own each function needs: a module more is a decision, too.
-EVERY = {"aws", "errors", "metrics", "model", "outcome", "redaction", "runtime", "secret_store"}
+EVERY = {"aws", "errors", "metrics", "model", "outcome", "redaction", "runtime", "secret_store", "throttling"}
 STATE = EVERY | {"labels", "step_handler"}
 STRATEGIES = {"strategies", "strategies.alternating_users", "strategies.base", "strategies.single_user"}
 VALUES = (

@@ -15,7 +15,7 @@ from tests.contract.imports import ENGINES, FUNCTIONS, HANDLERS, MODULES, import
 LAYERS = (
     ("rotation", "rotation.strategies"),
     ("rotation.errors", "rotation.redaction"),
-    ("rotation.model", "rotation.aws", "rotation.call", "rotation.tls", "rotation.passwords"),
+    ("rotation.model", "rotation.aws", "rotation.call", "rotation.passwords", "rotation.throttling", "rotation.tls"),
     ("rotation.settings", "rotation.secret_fields", "rotation.rds"),
     ("rotation.outcome", "rotation.secret", "rotation.secret_store", "rotation.executions", "rotation.topic"),
     ("rotation.engines.base", "rotation.engines.postgres_verifiers", "rotation.engines.mysql_grants"),
@@ -46,7 +46,7 @@ LAYERS = (
 # Who may reach what is outside. Whatever else is imported is an engine's driver.
 OUTSIDE = {
     "boto3": {"rotation.secret_store", "rotation.executions", "rotation.rds", "rotation.topic"},
-    "botocore": {"rotation.aws"},
+    "botocore": {"rotation.aws", "rotation.throttling"},
     "aws_lambda_powertools": {"rotation.runtime", "rotation.metrics"},
 }
 # The Lambda runtime brings these, so they are not packaged.
