@@ -5,8 +5,10 @@ import importlib.util
 import secrets
 import shutil
 import signal
+import socket
+import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,6 +25,13 @@ ADMIN = "admin"
 _ACCOUNT = Account(None, None)
 
 type UsersIn = Literal["acl file", "configuration", "memory"]
+
+
+class _OwnAuthority(redis.SSLConnection):
+    """redis-py itself would trust the system's store too, and read it for each connection."""
+
+    def _wrap_socket_with_ssl(self, sock: socket.socket) -> ssl.SSLSocket:
+        return ssl.create_default_context(cadata=self.ca_data).wrap_socket(sock, server_hostname=self.host)
 
 
 @dataclass
@@ -101,18 +110,18 @@ class RedisServer:
     @contextmanager
     def connection(self, user: str, password: str) -> Iterator[redis.Redis]:
         """One session that trusts the server's own authority and nothing else. Raises what redis-py raises."""
-        tls: dict[str, Any] = {"ssl": True, "ssl_ca_data": self.ca_pem} if self.ca_pem else {}
-        with redis.Redis(
-            HOST,
-            self.port,
+        tls: dict[str, Any] = {"connection_class": _OwnAuthority, "ssl_ca_data": self.ca_pem} if self.ca_pem else {}
+        pool = redis.ConnectionPool(
+            host=HOST,
+            port=self.port,
             username=user,
             password=password,
             socket_timeout=10,
             protocol=2,
-            single_connection_client=True,
             retry=Retry(NoBackoff(), 0),
             **tls,
-        ) as client:
+        )
+        with closing(pool), redis.Redis(connection_pool=pool, single_connection_client=True) as client:
             yield client
 
     @contextmanager
