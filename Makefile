@@ -56,7 +56,7 @@ test: setup
 demo: .venv/.installed .venv-emulator/.installed
 	PYTHONPATH=functions:. python -m rotatorctl.local.demo
 
-# Every kind of fault at every edge of a rotation, for every engine with every strategy. Forty minutes on two cores.
+# Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour on two cores.
 faults: setup
 	PYTHONPATH=functions:. python -m tests.faults.report
 
