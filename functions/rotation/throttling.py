@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from rotation.errors import ThrottledError
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ PATIENCE = 7.0
 LONGEST_PAUSE = {"UpdateSecretVersionStage": 0.05, "PutSecretValue": 2.0, "StartExecution": 1.0}
 
 # So many retries of CreateSecret wait in the state machine, where they take up none of the account's functions.
-WAITING_OUTSIDE = 7
+WAITING_OUTSIDE = 6
 
 _THROTTLED = "ThrottlingException"
 _at_once: ContextVar[bool] = ContextVar("_at_once", default=False)
@@ -29,14 +27,10 @@ _at_once: ContextVar[bool] = ContextVar("_at_once", default=False)
 
 @contextmanager
 def left_to_the_state_machine(retry_count: int) -> Iterator[None]:
-    """Within, a throttled call is not made again but raises ThrottledError, if the state has a retry left for that."""
+    """Within, a throttled call is not made again but raises ThrottledError, if the state has a retry left for it."""
     before = _at_once.set(retry_count < WAITING_OUTSIDE)
     try:
         yield
-    except ClientError as error:
-        if _at_once.get() and error.response["Error"]["Code"] == _THROTTLED:
-            raise ThrottledError(str(error)) from None
-        raise
     finally:
         _at_once.reset(before)
 
@@ -53,11 +47,16 @@ def make_again(client: "BaseClient", *operations: str) -> None:
         client.meta.events.register_first(event, _pause)  # type: ignore[arg-type]  # of this event the answer counts
 
 
-def _pause(response: Any, operation: Any, request_dict: dict[str, Any], **_: Any) -> float | bool | None:
-    """The seconds before a throttled call is made again, or False; None leaves any other answer to botocore."""
+def _pause(response: Any, operation: Any, request_dict: dict[str, Any], **_: Any) -> float | None:
+    """The seconds before a throttled call is made again; None leaves any other answer to botocore.
+
+    botocore has counted the tries, and makes none after so many: to it is left, too, what was made again for long
+    enough. A handler cannot tell every release of it to give up, but it can raise.
+    """
     if response is None or response[1].get("Error", {}).get("Code") != _THROTTLED:
         return None
-    patience = 0.0 if _at_once.get() else PATIENCE
-    give_up_at = request_dict["context"].setdefault("give_up_at", time.monotonic() + patience)
+    if _at_once.get():
+        raise ThrottledError(f"{operation.name}: {_THROTTLED}")
+    give_up_at = request_dict["context"].setdefault("give_up_at", time.monotonic() + PATIENCE)
     pause = random.uniform(0, LONGEST_PAUSE[operation.name])
-    return pause if time.monotonic() + pause < give_up_at else False
+    return pause if time.monotonic() + pause < give_up_at else None

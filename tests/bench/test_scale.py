@@ -20,11 +20,11 @@ def all_rotate_in_time(day: Day) -> None:
 
     assert (len(outcome.rotated), outcome.failed, outcome.alerts) == (day.secrets, [], 0)
     assert max(outcome.rotated) <= 1.2 * day.bound
-    # No storm: a rotation waits seven times at most before anything has changed, and meets so many refusals.
-    assert outcome.state_retries <= 7 * day.secrets
+    # No storm: a rotation waits six times at most before anything has changed, and meets so many refusals.
+    assert outcome.state_retries <= 6 * day.secrets
     assert day.api.writes.refused <= 25 * day.secrets
-    # DescribeExecution is there for others: four in five of the calls that it is refilled with, and the whole bucket.
-    assert (looks.refused, looks.busiest_second <= 2) == (0, True)
+    # DescribeExecution is there for others: seven in ten of the calls that it is refilled with, and the whole bucket.
+    assert (looks.refused, looks.busiest_second <= 3) == (0, True)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -52,7 +52,7 @@ LATER_THAN_ITS_ERROR = {"SetSecret": {"UnavailableError"}}
 LAMBDA_INITIALISATION = 10
 
 # Answered at once, after so many seconds at most; any other attempt may last as long as its state allows.
-REFUSALS, REFUSED_AFTER = {"ThrottledError", "Lambda.TooManyRequestsException"}, 1
+REFUSALS, REFUSED_AFTER = {"ThrottledError", "Lambda.TooManyRequestsException"}, 2
 
 # Seconds for which a database's failover may keep a service from answering.
 FAILOVER = 180

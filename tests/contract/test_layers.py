@@ -46,7 +46,7 @@ LAYERS = (
 # Who may reach what is outside. Whatever else is imported is an engine's driver.
 OUTSIDE = {
     "boto3": {"rotation.secret_store", "rotation.executions", "rotation.rds", "rotation.topic"},
-    "botocore": {"rotation.aws", "rotation.throttling"},
+    "botocore": {"rotation.aws"},
     "aws_lambda_powertools": {"rotation.runtime", "rotation.metrics"},
 }
 # The Lambda runtime brings these, so they are not packaged.

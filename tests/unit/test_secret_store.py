@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.endpoint
@@ -244,6 +245,20 @@ def test_a_promotion_is_made_again_though_the_new_value_before_it_was_not(
     account.store.promote(account.token, account.current)
 
     assert made == [0, 0.05]
+
+
+def test_botocore_is_never_answered_what_its_releases_take_differently() -> None:
+    """Up to some of 2026, False was to make the call again at once, without end: https://github.com/boto/botocore/pull/3678"""
+    response = (None, {"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}})
+    operation = SimpleNamespace(name="PutSecretValue")
+
+    answers = [
+        throttling._pause(response=response, operation=operation, request_dict={"context": {"give_up_at": at}})
+        for at in (0.0, float("inf"))
+    ]
+
+    assert answers[0] is None
+    assert isinstance(answers[1], float)
 
 
 def test_what_stays_throttled_is_left_to_the_state_machine(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
