@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rotation import engines
 from rotation.errors import InvalidSecretError
 from rotation.model import AWSCURRENT, Json
-from rotation.redaction import conceal
+from rotation.redaction import conceal, redacted
 from rotation.secret import Secret
 from rotation.secret_fields import json_object, text
 from rotatorctl.aws import AWS_ERRORS, Aws, AwsError, explained
@@ -75,8 +75,8 @@ def require_same(aws: Aws, secret: Described, fields: Json) -> None:
     if not asked.credentials.same_account(there.credentials) or asked.traits != there.traits:
         raise CommandError(
             "SecretDiffersError",
-            f"the secret exists and is for {there.credentials}, engine {there.traits.module}; asked for was "
-            f"{asked.credentials}, engine {asked.traits.module}. Its value was not touched",
+            f"the secret exists and is for {_account(there)}, engine {there.traits.module}; asked for was "
+            f"{_account(asked)}, engine {asked.traits.module}. Its value was not touched",
             f"take another name, or onboard it as it is: rotatorctl onboard {secret.name}",
         )
 
@@ -92,7 +92,7 @@ def made(aws: Aws, name: str, fields: Json, asked: Asked, tags: Mapping[str, str
     origin = {TYPED: "the password that you typed", GENERATED: "a generated password"}.get(
         asked.password, f"the password in {asked.password}, which the first rotation makes out of date"
     )
-    words = f"The secret {name} is created, for {secret.credentials}, with {origin}."
+    words = f"The secret {name} is created, for {_account(secret)}, with {origin}."
     return NewSecret(value, words, asked.password != GENERATED or not secret.traits.has_server)
 
 
@@ -172,6 +172,14 @@ def _two_secrets(source: Described) -> CommandError:
         if service
         else f"onboard that one, or turn its rotation off before: {cancel}",
     )
+
+
+def _account(secret: Secret) -> str:
+    """Whose password it is, for people."""
+    user = secret.credentials
+    if secret.traits.has_server:
+        return str(user)
+    return redacted(f"user {user.username!r} of no server") if user.username else "no server"
 
 
 def _parsed(value: str, tags: Mapping[str, str], next_step: str = _KEYS) -> Secret:

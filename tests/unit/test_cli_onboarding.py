@@ -160,6 +160,15 @@ def test_a_generated_password_is_known_to_no_server_and_a_value_without_one_need
     assert (with_server.logs_in, without.logs_in) == (False, True)
 
 
+@pytest.mark.parametrize(("user", "whose"), [({}, "no server"), ({"username": "app"}, "user 'app' of no server")])
+def test_a_value_that_no_server_knows_is_said_to_be_for_none(user: dict[str, str], whose: str) -> None:
+    fields = {"engine": "generic", "host": "db.example", **user}
+
+    new = made(Aws("eu-central-1"), "key", fields, Asked(password=GENERATED), {})
+
+    assert new.words == f"The secret key is created, for {whose}, with a generated password."
+
+
 def test_nothing_is_asked_for_a_value_that_could_drive_no_rotation() -> None:
     with pytest.raises(CommandError) as refused:
         made(Aws("eu-central-1"), "app", FIELDS | {"port": 0}, Asked(typed=lambda _: pytest.fail("asked")), {})
