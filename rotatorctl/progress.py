@@ -35,14 +35,24 @@ def watched(console: Console, doing: str = "rotating; Ctrl-C stops watching, not
 
 @contextmanager
 def stopped_by_ctrl_c() -> Iterator[threading.Event]:
-    """What Ctrl-C sets, which raises nothing meanwhile: so it stops what waits, and breaks off nothing else."""
+    """What Ctrl-C sets, and so do SIGTERM and a terminal that is closed.
+
+    They raise nothing meanwhile: so they stop what waits, and break off nothing else.
+    """
     stop = threading.Event()
     # Not at once: the main thread, in which this is called, may hold the event's lock just now.
-    before = signal.signal(signal.SIGINT, lambda *_: threading.Thread(target=stop.set).start())
+    before = {each: signal.signal(each, lambda *_: threading.Thread(target=stop.set).start()) for each in _stops()}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, way in before.items():
+            signal.signal(each, way)
+
+
+def _stops() -> list[signal.Signals]:
+    """What runs under nohup goes on without its terminal: SIGHUP is ignored there."""
+    hung_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
 @contextmanager

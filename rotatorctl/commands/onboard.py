@@ -49,8 +49,9 @@ def onboard(plan: Plan, following: Following) -> Result:
     attachment = Attachment(following, plan.change)
     try:
         outcome = _attached(plan, attachment)
-    except Exception:
-        # A fault of this tool: it is told as such, and leaves nothing behind.
+    except BaseException:
+        # A fault of this tool, or nobody reads what it tells any more, which rich ends by SystemExit: nothing is left
+        # behind.
         _undo(plan, attachment)
         raise
     if isinstance(outcome, Failed):

@@ -330,6 +330,30 @@ def test_a_failed_onboarding_says_that_the_secret_goes_on_naming_the_stack_for_p
     assert "goes on naming with its rotation turned off" in plan.text
 
 
+@pytest.mark.parametrize(
+    ("new", "undone"),
+    [(None, ()), (NEW, ("delete_secret",))],
+    ids=["a secret that was there", "a secret that was made"],
+)
+def test_an_onboarding_that_is_ended_because_nobody_reads_its_progress_leaves_nothing_behind(
+    new: NewSecret | None, undone: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(plan_of(**NEVER_ROTATED), new=new)
+
+    def ended(_: Attachment) -> None:
+        # As rich does where it writes to a pipe that is closed.
+        raise SystemExit(1)
+
+    monkeypatch.setattr(Attachment, "tested", ended)
+    made = ("create_secret",) if new else ()
+    with Stubber(plan.stack.aws.secrets) as stubber, pytest.raises(SystemExit):
+        for operation in (*made, "rotate_secret", "cancel_rotate_secret", "describe_secret", *undone):
+            stubber.add_response(operation, {"ARN": ARN})
+        onboard(plan, Following(plan.stack, lambda *_: None, threading.Event(), 0))
+
+    stubber.assert_no_pending_responses()
+
+
 def refused_log_in() -> Run:
     execution = Execution("arn:run", "name", "FAILED", {}, "LoginRefusedError", '{"errorMessage": "28P01"}')
     return Run(execution, Name(LOG_IN_TEST, "two", 1), NOW, NOW)
