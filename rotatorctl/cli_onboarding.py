@@ -99,13 +99,16 @@ def onboard(find: Find, secret: str | None, source: Mapping[str, Any], yes: bool
 def offboard(find: Find, secret: str, restore: bool, yes: bool) -> Result:
     """Take a secret out of rotation.
 
-    SECRET is a name or an ARN. Its value, labels and users stay as they are, and it goes on working.
+    SECRET is a name or an ARN. Its value, labels and users stay as they are, and it goes on working. Ctrl-C
+    breaks nothing off that was begun: it is done to its end, and told.
     """
     stack = find()
     found = leaving(stack, secret, restore)
     if found.changes_something:
         ask(found.plan, yes)
-    return offboard_secret(found)
+    # Broken off in between it would be half done, and nobody would be told.
+    with stopped_by_ctrl_c():
+        return offboard_secret(found)
 
 
 def _name(argument: str | None, of_file: str | None) -> str:

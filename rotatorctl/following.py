@@ -145,10 +145,10 @@ class Following:
                 return latest or run
 
 
-def not_carried_out(unanswered: BotoCoreError, shown: str) -> CommandError:
-    """Of a request of RotateSecret without an answer, where DescribeSecret shows that nothing came of it."""
+def not_carried_out(unanswered: BotoCoreError, shown: str, operation: str = "RotateSecret") -> CommandError:
+    """Of a request without an answer, where DescribeSecret shows that nothing came of it."""
     why = explained(unanswered)
-    message = f"no answer came to RotateSecret ({why.message}), and DescribeSecret shows that {shown}"
+    message = f"no answer came to {operation} ({why.message}), and DescribeSecret shows that {shown}"
     return CommandError(why.code, message, f"{why.next_step}; then repeat the command")
 
 
