@@ -1,11 +1,17 @@
 """Why a secret could not be onboarded, or not rotated once it was: each with what to do next."""
 
+import re
+
 from rotatorctl.attachment import Attachment
-from rotatorctl.checks.causes import cause_of
+from rotatorctl.checks.causes import Cause, cause_of
+from rotatorctl.checks.evidence import command_of
 from rotatorctl.deployed import Described
 from rotatorctl.executions import Run
 from rotatorctl.plan import Plan
 from rotatorctl.result import Problem
+
+# Of the commands of causes those that change something; the others show what is to be changed.
+_CHANGES = re.compile(r"\b(?:put-secret-value|(?:un)?tag-resource|sam deploy)\b")
 
 
 def not_started(secret: Described) -> Problem:
@@ -18,20 +24,29 @@ def not_started(secret: Described) -> Problem:
 
 
 def log_in_failed(plan: Plan, run: Run) -> Problem:
-    """Of a secret that was made for it, and is deleted again, no command can set the value."""
     (step, error, reason), secret = run.failure, plan.secret
-    cause, mend = cause_of(step, error, reason), "mend that"
+    cause = cause_of(step, error, reason)
     why = cause.why if cause else "docs/failures.md#errors says what it means"
     if cause and plan.new and cause.code == "LogInRefused":
         why = "the password is another one at the service, or it does not let this user in from the functions"
-    elif cause and cause.command and not plan.new:
-        mend = f"mend that; the command is `{cause.command.format(secret=secret.arn, execution=run.execution.arn)}`"
+    shown = plan.stack.execution_shown(run.execution.arn)
     return Problem(
         "LogInFailedError",
         f"AWSCURRENT did not log in from the functions: {error} in {step}: {reason}; {why}",
-        f"{mend}; then repeat the onboarding; {plan.stack.execution_shown(run.execution.arn)}",
+        f"{_mend(plan, run, cause)}; then repeat the onboarding; {shown} shows the log-in test",
         secret.name,
     )
+
+
+def _mend(plan: Plan, run: Run, cause: Cause | None) -> str:
+    """With the cause's command, but none for a secret that is deleted again, or for what is shown anyway."""
+    if cause is None or not cause.command or (plan.new and "{secret}" in cause.command):
+        return "mend that"
+    command = command_of(plan.examined, run, cause)
+    if run.execution.arn in command:
+        return "mend that"
+    told = f"the command is `{command}`" if _CHANGES.search(command) else f"`{command}` shows how it stands"
+    return f"mend that; {told}"
 
 
 def not_settled(secret: Described) -> Problem:
@@ -52,12 +67,13 @@ def not_rotated(secret: Described, why: Problem) -> Problem:
     )
 
 
-def stopped(attachment: Attachment) -> Problem:
-    name = attachment.change.secret.name
+def stopped(plan: Plan, attachment: Attachment) -> Problem:
+    """Of a secret that was made, and is deleted again, only the command that was typed has what it was made of."""
+    again = "repeat the command with all its options" if plan.new else f"`{plan.command}` begins again"
     return Problem(
         "StoppedError",
-        "you stopped it before all was done; the log-in test ends by itself and changes nothing, if it had begun: "
+        "it was stopped before all was done; the log-in test ends by itself and changes nothing, if it had begun: "
         f"{attachment.test_shown}",
-        f"`rotatorctl onboard {name}` begins again",
-        name,
+        again,
+        plan.secret.name,
     )

@@ -1,5 +1,6 @@
 """What `onboard` is going to do with a secret: checked, and told before anything is changed."""
 
+import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -76,6 +77,23 @@ class Plan:
         lines = [f"{self.secret.name}, by the stack {self.stack.name!r}:"]
         lines += [f"  {each.level}: {each.what}" for each in noted]
         return "\n".join(lines + [f"{number}. {step}" for number, step in enumerate(self._steps(), 1)])
+
+    @property
+    def examined(self) -> Examined:
+        """The secret with the tags that it is to have, and with the value of one that is made."""
+        secret = _with_tags(self.secret, self.secret.tags | self.change.tags)
+        return Examined(self.stack, secret, self.new.text if self.new else "")
+
+    @property
+    def command(self) -> str:
+        """The command that asks for the same, of the secret once it exists."""
+        schedule, parts = self.wanted.schedule, ["rotatorctl", "onboard", self.secret.name]
+        if schedule:
+            parts += ["--schedule", schedule.expression]
+        if schedule and schedule.window:
+            parts += ["--window", f"{schedule.window}h"]
+        parts += [part for key, value in self.wanted.tags.items() for part in ("--tag", f"{key}={value}")]
+        return shlex.join(parts + (["--rotate-now"] if self.wanted.rotate_now else []))
 
     @property
     def _but(self) -> str:

@@ -118,11 +118,11 @@ def _failed(examined: Examined, run: Run, code: str, what: str) -> Finding:
     step, error, reason = run.failure
     what = f"{what}: {error} in {step or 'an unknown step'}: {reason}"
     if cause := cause_of(step, error, reason):
-        return Finding(PROBLEM, cause.code, what, cause.why, _command(examined, run, cause))
+        return Finding(PROBLEM, cause.code, what, cause.why, command_of(examined, run, cause))
     return Finding(PROBLEM, code, what, "docs/failures.md#errors says what it means", _history(run))
 
 
-def _command(examined: Examined, run: Run, cause: Cause) -> str:
+def command_of(examined: Examined, run: Run, cause: Cause) -> str:
     """The cause's; that for the execution's history where it needs what cannot be read."""
     words = {"secret": examined.secret.arn, "execution": run.execution.arn}
     try:

@@ -71,13 +71,13 @@ def _proven(plan: Plan, attachment: Attachment) -> Run | Failed:
     attachment.attach()
     run = attachment.tested()
     if attachment.following.stop.is_set():
-        return Failed(failures.stopped(attachment), run)
+        return Failed(failures.stopped(plan, attachment), run)
     if run is None:
         return Failed(failures.not_started(plan.secret))
     if run.outcome != LOGGED_IN:
         return Failed(failures.log_in_failed(plan, run), run)
     attachment.settle()
-    return Failed(failures.stopped(attachment), run) if attachment.following.stop.is_set() else run
+    return Failed(failures.stopped(plan, attachment), run) if attachment.following.stop.is_set() else run
 
 
 def _put_back(plan: Plan, attachment: Attachment, failed: Failed) -> Result:
@@ -145,8 +145,7 @@ def _now(plan: Plan) -> Described | Problem:
 def _only_created(plan: Plan) -> Result:
     name, arn = plan.secret.name, plan.secret.arn
     shown = (
-        f"{name}: created, not attached. Give the user on the server the password in it, then repeat: "
-        f"rotatorctl onboard {name}",
+        f"{name}: created, not attached. Give the user on the server the password in it, then repeat: {plan.command}",
         f"To read it: aws secretsmanager get-secret-value --secret-id {arn} --query SecretString --output text",
     )
     return Result("onboard", _data(plan, CREATED), shown)

@@ -21,6 +21,7 @@ from rotatorctl.aws import Aws
 from rotatorctl.checks import secret as of_secret
 from rotatorctl.checks import stack as of_stack
 from rotatorctl.checks import value as of_value
+from rotatorctl.checks.causes import CAUSES, Cause
 from rotatorctl.cli import cli
 from rotatorctl.commands.onboard import onboard
 from rotatorctl.databases import CLUSTER, INSTANCE, Database, looked_up
@@ -28,11 +29,12 @@ from rotatorctl.deployed import Described
 from rotatorctl.executions import LOG_IN_TEST, Name, Run
 from rotatorctl.following import Following
 from rotatorctl.new_secret import GENERATED, Asked, NewSecret, create, made
-from rotatorctl.onboarding_failures import log_in_failed
+from rotatorctl.onboarding_failures import log_in_failed, stopped
 from rotatorctl.onboarding_file import FileContentError, read
 from rotatorctl.plan import Plan, Wanted, prepared
 from rotatorctl.result import CommandError, Result
-from tests.unit.examined import ARN, FUNCTION, GOOD, NOW, PASSWORD, world
+from rotatorctl.schedule import Schedule
+from tests.unit.examined import ARN, FUNCTION, GOOD, NOW, PASSWORD, answering, world
 
 pytestmark = pytest.mark.usefixtures("credentials")
 
@@ -378,6 +380,82 @@ def test_of_a_secret_that_was_made_and_is_deleted_again_no_command_sets_the_valu
     assert problem.message.endswith(
         "the password is another one at the service, or it does not let this user in from the functions"
     )
+
+
+def failed_log_in(error: str, reason: str) -> Run:
+    execution = Execution("arn:run", "name", "FAILED", {}, error, json.dumps({"errorMessage": reason}))
+    return Run(execution, Name(LOG_IN_TEST, "two", 1), NOW, NOW)
+
+
+VALUE = json.dumps(FIELDS | {"password": PASSWORD})
+UNKNOWN_METHOD = failed_log_in("UnavailableError", "no answer (Authentication method 7 not supported by pg8000.)")
+
+
+@pytest.mark.parametrize("new", [None, NewSecret(VALUE, "", logs_in=True)], ids=["there", "made"])
+def test_where_the_server_asks_for_another_log_in_the_command_that_asks_it_is_given(new: NewSecret | None) -> None:
+    plan = replace(plan_of(), new=new)
+    read = {} if new else {"get_secret_value": {"SecretString": VALUE}}
+    with answering(plan.stack.aws.secrets, **read):
+        problem = log_in_failed(plan, UNKNOWN_METHOD)
+
+    assert problem.code == "LogInFailedError"
+    assert problem.next_step.startswith("mend that; `psql -h db.example -p 5432 -U ADMIN -d ")
+    assert "` shows how it stands; then repeat the onboarding; " in problem.next_step
+    assert PASSWORD not in problem.message + problem.next_step
+
+
+def test_the_engine_that_only_a_new_tag_names_is_the_one_that_is_asked() -> None:
+    plan = plan_of()
+    tagged = replace(plan, change=replace(plan.change, tags={"rotation:engine": "postgres"}))
+    value = json.dumps({key: each for key, each in json.loads(VALUE).items() if key != "engine"})
+    with answering(plan.stack.aws.secrets, get_secret_value={"SecretString": value}):
+        problem = log_in_failed(tagged, UNKNOWN_METHOD)
+
+    assert problem.next_step.startswith("mend that; `psql ")
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: f"{cause.code} {cause.error} {cause.words}")
+def test_each_cause_of_a_failed_log_in_is_told_with_a_next_step_even_where_nothing_can_be_read(cause: Cause) -> None:
+    plan = plan_of()
+    with Stubber(plan.stack.aws.secrets), Stubber(plan.stack.aws.stacks):
+        problem = log_in_failed(plan, failed_log_in(cause.error, cause.words))
+
+    assert (problem.code, problem.next_step.startswith("mend that; ")) == ("LogInFailedError", True)
+    assert not re.search(r"\{\w+\}", problem.next_step)
+
+
+def test_a_service_that_is_not_reached_has_no_command_that_mends_it_and_the_test_is_shown() -> None:
+    problem = log_in_failed(plan_of(), failed_log_in("UnavailableError", "no answer: timed out"))
+
+    assert problem.next_step == (
+        "mend that; then repeat the onboarding; https://console#/v2/executions/details/arn:run shows the log-in test"
+    )
+
+
+WANTED = Wanted(Schedule.parse("7d", "3h"), {"team": "my orders"}, rotate_now=True)
+AGAIN = "rotatorctl onboard app --schedule 'rate(7 days)' --window 3h --tag 'team=my orders' --rotate-now"
+
+
+def test_a_secret_that_is_created_and_not_attached_is_attached_later_as_it_was_asked_for() -> None:
+    plan = replace(plan_of(**NEVER_ROTATED), new=NewSecret("{}", "", logs_in=False))
+
+    result = carried_out(plan, None, "create_secret", **vars(WANTED))
+
+    assert str(result.shown[0]).endswith(f"then repeat: {AGAIN}")
+
+
+@pytest.mark.parametrize(
+    ("new", "next_step"),
+    [(None, f"`{AGAIN}` begins again"), (NewSecret("{}", "", True), "repeat the command with all its options")],
+    ids=["a secret that was there", "a secret that was made"],
+)
+def test_an_onboarding_that_was_stopped_is_begun_again_as_it_was_asked_for(
+    new: NewSecret | None, next_step: str
+) -> None:
+    plan = replace(plan_of(**NEVER_ROTATED), new=new, wanted=WANTED)
+    following = Following(plan.stack, lambda *_: None, threading.Event(), 0)
+
+    assert stopped(plan, Attachment(following, plan.change)).next_step == next_step
 
 
 def test_the_next_windows_of_a_cron_are_told_where_secrets_manager_tells_no_date() -> None:
