@@ -199,10 +199,11 @@ def _traits(fields: Json, settings: Settings, engines: Mapping[str, EngineTraits
     if not isinstance(name, str):
         # Not quoted: what stands there may hold a password.
         raise InvalidSecretError(f"the secret's key 'engine' is not a text; this rotator knows {known}")
+    named = f"{name!r} (tag 'rotation:engine')" if settings.engine else f"{name!r}"
     if _NOT_YET & {name, name.lower().partition("-")[0]}:
         raise InvalidSecretError(
-            f"this rotator cannot rotate {name!r}, see docs/engines.md#not-there-yet; it knows {known}"
+            f"this rotator cannot rotate {named}, see docs/engines.md#not-there-yet; it knows {known}"
         )
     if name not in engines:
-        raise InvalidSecretError(f"unknown engine {name!r}; this rotator knows {known}")
+        raise InvalidSecretError(f"unknown engine {named}; this rotator knows {known}")
     return engines[name]

@@ -59,11 +59,6 @@ def day(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 
-def edited(fetch: str, put: str) -> str:
-    """The command that has the present policy edited, since to put one replaces the whole: both name policy.json."""
-    return f'{fetch} --output text > policy.json && "${{EDITOR:-vi}}" policy.json && {put}'
-
-
 def drifted(stack: str, why: str) -> tuple[str, str]:
     """Why, and the command, for what somebody took away behind CloudFormation's back, which then deploys nothing:
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/drift-aware-change-sets.html

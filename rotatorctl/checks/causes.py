@@ -7,6 +7,8 @@ docs/failures.md#errors has every error.
 
 from dataclasses import dataclass
 
+from rotatorctl.checks.editing import VALUE_EDITED
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -25,7 +27,6 @@ class Cause:
 
 
 _NETWORK = "aws ec2 describe-vpc-endpoints --filters Name=service-name,Values='*.secretsmanager'"
-_VALUE = "aws secretsmanager put-secret-value --secret-id {secret} --secret-string file://value.json"
 _DEPLOY = "sam build && sam deploy"
 _LOGS = "aws stepfunctions get-execution-history --execution-arn {execution}"
 _WRITERS = (
@@ -85,7 +86,7 @@ CAUSES = (
         "LogInRefused",
         "somebody changed the password by hand, or the service does not let this user in from there: set the password "
         "on the service, or the secret's value by the command",
-        _VALUE,
+        VALUE_EDITED,
     ),
     Cause(
         "PasswordRejectedError",
@@ -116,7 +117,10 @@ CAUSES = (
         "tag 'rotation:",
     ),
     Cause(
-        "InvalidSecretError", "ValueRefused", "the value or a tag cannot drive a rotation: see the check value", _VALUE
+        "InvalidSecretError",
+        "ValueRefused",
+        "the value or a tag cannot drive a rotation: see the check value",
+        VALUE_EDITED,
     ),
     Cause(
         "AccessDeniedError",

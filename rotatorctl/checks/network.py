@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, edited
+from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding
+from rotatorctl.checks.editing import edited
 from rotatorctl.checks.policies import OWN, of_caller
 from rotatorctl.checks.resource_policy import DENIED, SILENT, UNCLEAR, Call, verdict
 from rotatorctl.checks.vpc import Vpc

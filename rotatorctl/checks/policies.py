@@ -6,7 +6,8 @@ The roles' own policies are looked at in rotatorctl.checks.roles; an organizatio
 from collections.abc import Iterable, Iterator, Mapping
 
 from rotation.errors import InvalidSecretError
-from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding, Function, edited
+from rotatorctl.checks.base import PROBLEM, WARNING, Check, Examined, Finding, Function
+from rotatorctl.checks.editing import edited
 from rotatorctl.checks.resource_policy import ALLOWED, DENIED, SILENT, UNCLEAR, Call, verdict
 from rotatorctl.deployed import Described
 from rotatorctl.result import CommandError

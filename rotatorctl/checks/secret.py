@@ -7,6 +7,7 @@ from rotation.model import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from rotation.secret_store import RotatedSecret
 from rotation.standing import Standing
 from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, day
+from rotatorctl.checks.editing import VALUE_WRITTEN
 from rotatorctl.deployed import Described
 from rotatorctl.following import turn_on
 from rotatorctl.result import Json
@@ -119,8 +120,8 @@ def _labels(examined: Examined) -> Iterator[Finding]:
             PROBLEM,
             "NoCurrentVersion",
             "no version is labelled AWSCURRENT: the secret has no value",
-            "there is nothing to read and nothing to rotate",
-            f"aws secretsmanager put-secret-value --secret-id {secret.arn} --secret-string file://value.json",
+            "there is nothing to read and nothing to rotate; docs/engines.md#the-secrets-json has the keys of a value",
+            VALUE_WRITTEN.format(secret=secret.arn),
         )
     for version, stages in secret.stages.items():
         for label in sorted(set(stages) - _LABELS):

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from rotation.errors import InvalidSecretError
 from rotatorctl.checks.base import NOTE, PROBLEM, UNCHECKED, WAITS, WARNING, Check, Examined, Finding, day
+from rotatorctl.checks.editing import VALUE_EDITED
 from rotatorctl.checks.policies import admin_of
 from rotatorctl.deployed import Described
 from rotatorctl.result import CommandError
 
 _TAG = re.compile(r"tag '(rotation:[^']+)'")
+_NO_ENGINE = "the secret names no engine"
 
 
 def _shape(examined: Examined) -> Iterator[Finding]:
@@ -33,21 +35,22 @@ def _shape(examined: Examined) -> Iterator[Finding]:
             "PlainConnection",
             'its JSON has "ssl": false',
             "passwords cross the network in clear text at every log-in, or nearly so",
-            f"aws secretsmanager put-secret-value --secret-id {examined.secret.arn} --secret-string file://value.json",
+            VALUE_EDITED.format(secret=examined.secret.arn),
         )
 
 
 def _invalid(broken: str, arn: str) -> Finding:
     """By what is broken: the value, or a tag, which a message names in quotes."""
-    why = "the rotation stops before anything changes"
+    why, command = "the rotation stops before anything changes", VALUE_EDITED.format(secret=arn)
     if tag := _TAG.search(broken):
         why += (
             "; the command takes the tag off, as if it had never been set; `aws secretsmanager tag-resource` gives it "
-            "another value (docs/engines.md#tags)"
+            "another value (docs/engines.md#tags); one that `onboard` was to set is left out of its options"
         )
         command = f"aws secretsmanager untag-resource --secret-id {arn} --tag-keys {shlex.quote(tag[1])}"
-    else:
-        command = f"aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://value.json"
+    elif _NO_ENGINE in broken:
+        why += "; put the engine's name in place of ENGINE, or add the key to the JSON"
+        command = f"aws secretsmanager tag-resource --secret-id {arn} --tags Key=rotation:engine,Value=ENGINE"
     return Finding(PROBLEM, "InvalidSecret", broken, why, command)
 
 

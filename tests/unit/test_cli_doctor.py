@@ -12,6 +12,7 @@ from botocore.stub import Stubber
 from rotation.executions import Execution
 from rotatorctl.checks import evidence, secret, stack, value
 from rotatorctl.checks.base import NOTE, UNREAD, Check, Examined, Finding, Function
+from rotatorctl.checks.editing import VALUE_EDITED, VALUE_WRITTEN
 from rotatorctl.deployed import Described
 from rotatorctl.executions import ROTATION, Name, Run
 from tests.unit.examined import ACCOUNT, ARN, FUNCTION, NOW, PASSWORD, REGION, World, answering, knowing, world
@@ -50,7 +51,7 @@ def test_of_a_secret_in_good_order_it_is_told_which_version_has_which_label() ->
         (
             {"VersionIdsToStages": None},
             "NoCurrentVersion",
-            f"aws secretsmanager put-secret-value --secret-id {ARN} --secret-string file://value.json",
+            VALUE_WRITTEN.format(secret=ARN),
         ),
         (
             {"VersionIdsToStages": {"one": ["AWSCURRENT", "RELEASE-7"]}},
@@ -151,10 +152,10 @@ def test_a_value_that_cannot_drive_a_rotation_is_a_problem(text: str) -> None:
 
     assert found.keys() == {"InvalidSecret"}
     assert "no JSON" not in found["InvalidSecret"].what
-    assert found["InvalidSecret"].command.startswith("aws secretsmanager put-secret-value ")
+    assert found["InvalidSecret"].command == VALUE_EDITED.format(secret=ARN)
 
 
-@pytest.mark.parametrize("tag", ["rotation:length", "rotation:lenght"])
+@pytest.mark.parametrize("tag", ["rotation:length", "rotation:lenght", "rotation:engine"])
 def test_a_tag_that_cannot_drive_a_rotation_is_mended_as_a_tag(tag: str) -> None:
     fields = {"engine": "postgres", "host": "db.example", "username": "app", "password": PASSWORD}
     made = with_value(world(Tags=[{"Key": tag, "Value": "many"}]), json.dumps(fields))
@@ -162,6 +163,16 @@ def test_a_tag_that_cannot_drive_a_rotation_is_mended_as_a_tag(tag: str) -> None
     found = made.of(value.CHECKS[:1])["InvalidSecret"]
 
     assert found.command == f"aws secretsmanager untag-resource --secret-id {ARN} --tag-keys {tag}"
+
+
+def test_a_secret_that_names_no_engine_gets_the_tag_that_does() -> None:
+    fields = {"host": "db.example", "username": "app", "password": PASSWORD}
+
+    found = with_value(world(), json.dumps(fields)).of(value.CHECKS[:1])["InvalidSecret"]
+
+    tags = "--tags Key=rotation:engine,Value=ENGINE"
+    assert found.command == f"aws secretsmanager tag-resource --secret-id {ARN} {tags}"
+    assert "in place of ENGINE" in found.why
 
 
 def test_nothing_is_fine_about_a_value_that_cannot_be_read() -> None:

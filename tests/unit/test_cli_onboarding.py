@@ -22,6 +22,7 @@ from rotatorctl.checks import secret as of_secret
 from rotatorctl.checks import stack as of_stack
 from rotatorctl.checks import value as of_value
 from rotatorctl.checks.causes import CAUSES, Cause
+from rotatorctl.checks.editing import VALUE_EDITED
 from rotatorctl.cli import cli
 from rotatorctl.commands.onboard import onboard
 from rotatorctl.databases import CLUSTER, INSTANCE, Database, looked_up
@@ -367,7 +368,7 @@ def test_where_the_log_in_is_refused_the_command_that_mends_the_value_is_given()
     [problem] = carried_out(plan_of(**NEVER_ROTATED), refused_log_in(), *answers).problems
 
     assert problem.code == "LogInFailedError"
-    assert f"`aws secretsmanager put-secret-value --secret-id {ARN} " in problem.next_step
+    assert f"`{VALUE_EDITED.format(secret=ARN)}`" in problem.next_step
     assert "then repeat the onboarding; " in problem.next_step
 
 

@@ -514,6 +514,12 @@ def test_other_spellings_of_what_is_not_there_yet_get_the_pointer_too(engine: st
     assert "cannot rotate" in refusal(FIELDS | {"engine": engine})
 
 
+@pytest.mark.parametrize("engine", ["oracle", "cassandra"])
+def test_an_engine_that_a_tag_names_is_told_with_the_tag(engine: str) -> None:
+    assert f"'{engine}' (tag 'rotation:engine')" in refusal(FIELDS, {"rotation:engine": engine})
+    assert "rotation:engine" not in refusal(FIELDS | {"engine": engine})
+
+
 def test_a_password_that_stands_in_another_place_too_is_not_quoted_whatever_key_is_rotated() -> None:
     # Found by tests/properties/test_secrets.py.
     forget()
