@@ -66,16 +66,16 @@ def _kind(executions: Executions, runs: list[Run]) -> tuple[str, str]:
 
 def _data(member: Member) -> Json:
     secret, standing, last = member.secret, member.standing, member.last
-    rotated = standing.secret
+    next_rotation = standing.secret.next_rotation
     return {
         "secret": secret.name,
         "secretArn": secret.arn,
         "state": member.state,
         "engine": member.engine,
         "strategy": member.strategy,
-        "lastRotated": str(rotated.last_rotated) if rotated.last_rotated else None,
-        "nextRotation": str(rotated.next_rotation) if rotated.next_rotation else None,
-        "ageDays": standing.age,
+        "lastRotated": str(member.rotated) if member.rotated else None,
+        "nextRotation": str(next_rotation) if next_rotation else None,
+        "ageDays": member.age,
         "schedule": member.interval,
         "overdueDays": standing.overdue if secret.rotation_enabled else 0,
         "lastOutcome": last.outcome if last else None,

@@ -75,9 +75,12 @@ def test_when_a_secret_was_rotated_whose_rotation_is_off_only_an_execution_tells
 ) -> None:
     kept = {key: value for key, value in ROTATED.items() if key not in ("LastRotatedDate", "NextRotationDate")}
 
-    row = dict(zip(status._COLUMNS, status._row(Member(Described(kept | OFF), TODAY, last)), strict=True))
+    member = Member(Described(kept | OFF), TODAY, last)
+    row = dict(zip(status._COLUMNS, status._row(member), strict=True))
 
     assert (row["rotated"], row["next"], row["age"]) == shown
+    data, told = status._data(member), shown != ("-", "-", "-")
+    assert (data["lastRotated"], data["ageDays"]) == (("2026-03-20", 12) if told else (None, None))
 
 
 def test_a_secret_that_was_never_rotated_is_no_alarm_before_it_is_due() -> None:
