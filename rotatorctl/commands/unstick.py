@@ -1,7 +1,7 @@
 """`unstick`: give the pending value of a rotation up once AWSCURRENT was proven to log in, or finish that rotation."""
 
 from rotation.model import AWSCURRENT, AWSPENDING
-from rotation.outcome import ROTATED
+from rotation.outcome import ROTATED, UNKNOWN
 from rotatorctl.executions import LOG_IN_TEST, ROTATION, RUNNING, Run
 from rotatorctl.following import Following
 from rotatorctl.proof import Proof
@@ -83,7 +83,10 @@ def _result(proof: Proof, outcome: str, problem: Problem | None = None) -> Resul
 
 
 def _shown(proof: Proof) -> str:
-    return proof.following.stack.execution_shown(proof.run.execution.arn) if proof.run else ""
+    """Where the execution is to be seen, to be put behind a next step; nothing if there is none."""
+    if proof.run is None:
+        return ""
+    return f"; look at the execution: {proof.following.stack.execution_shown(proof.run.execution.arn)}"
 
 
 def _still_running(proof: Proof, run: Run) -> Problem:
@@ -94,7 +97,7 @@ def _still_running(proof: Proof, run: Run) -> Problem:
     return Problem(
         "StillRunningError",
         f"you stopped watching, and the command has moved no label; {_GOES_ON.get(kind, looks)}",
-        f"`rotatorctl {again} {name}` {joins}; {_shown(proof)}",
+        f"`rotatorctl {again} {name}` {joins}{_shown(proof)}",
         name,
     )
 
@@ -110,11 +113,12 @@ def _stopped(found: Stuck) -> Problem:
 
 def _not_proven(proof: Proof) -> Problem:
     _, error, reason = proof.run.failure if proof.run else ("", "", "")
+    section = "check" if proof.works == UNKNOWN else "action"
     return Problem(
         "NotProvenError",
         f"neither AWSCURRENT nor AWSPENDING was proven to log in (works: {proof.works}; {error}: {reason}); "
         "no label was moved",
-        f"docs/failures.md#needs-a-person-action and #needs-a-person-check; {_shown(proof)}",
+        f"docs/failures.md#needs-a-person-{section} says what to do{_shown(proof)}",
         proof.found.secret.name,
     )
 

@@ -203,6 +203,23 @@ def test_ctrl_c_begins_nothing_more_and_says_what_still_runs(
     assert machine.asked == list(ends)
 
 
+@pytest.mark.parametrize(("works", "section"), [("none", "action"), ("unknown", "check")])
+@pytest.mark.usefixtures("told")
+def test_where_nothing_is_proven_the_section_that_says_what_to_do_is_named(
+    works: str, section: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = run(ROLLBACK, "FAILED", "RollbackFailedError", Outcome="needs a person", Working=works)
+    machine = Machine(stack, monkeypatch, RollBack=looked)
+
+    made = unstick(replace(FOUND, last=None), machine.following)
+
+    assert (made.data["outcome"], made.problems[0].code) == ("not proven", "NotProvenError")
+    assert made.problems[0].next_step == (
+        f"docs/failures.md#needs-a-person-{section} says what to do; "
+        f"look at the execution: {stack.execution_shown('arn')}"
+    )
+
+
 def interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
