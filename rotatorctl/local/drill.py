@@ -122,10 +122,7 @@ def drill(step: str, progress: Progress, say: Callable[[str], None]) -> Result:
                 "LogInNotTriedError", str(error), "`rotatorctl local status` shows whether PostgreSQL runs"
             ) from None
     data = made.data | {"secret": running.secret, "promises": [each.data for each in made.promises]}
-    return Result("local drill", data, (*made.shown, table(made.promises)), broken(made.promises, _NEXT))
-
-
-_NEXT = "`rotatorctl history` and docs/failures.md tell more of the executions; please report it"
+    return Result("local drill", data, (*made.shown, table(made.promises)), broken(made.promises, _next(running)))
 
 
 def _require_ready(secret: Described, application: Application) -> None:
@@ -142,6 +139,13 @@ def _require_ready(secret: Described, application: Application) -> None:
             f"AWSCURRENT of {secret.name} does not log in, so somebody has changed the password or the value by hand",
             "set the password again, or `rotatorctl local down` and `up` for a new one",
         )
+
+
+def _next(running: Running) -> str:
+    return (
+        f"`rotatorctl history {running.secret}`, with the variables of `rotatorctl local up`, and docs/failures.md "
+        "tell more of the executions; please report it"
+    )
 
 
 def _stopped(running: Running, step: str) -> Problem:

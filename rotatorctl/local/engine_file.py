@@ -26,7 +26,7 @@ def loaded(path: Path) -> ModuleType:
     module = sys.modules[name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a module that is being written raises
+    except (Exception, SystemExit) as error:  # whatever a module that is being written raises
         raise CommandError(
             "EngineNotLoadedError",
             f"{path} cannot be imported: {type(error).__name__}: {error}",
