@@ -12,13 +12,12 @@ from rotatorctl.command import PATIENCE, Find, ask, command, pairs
 from rotatorctl.commands.doctor import doctor as examine
 from rotatorctl.commands.history import history as list_executions
 from rotatorctl.commands.local import local
-from rotatorctl.commands.rotate import Pace, chosen
-from rotatorctl.commands.rotate import rotate as rotate_secrets
+from rotatorctl.commands.rotate import Pace, chosen, rotated
 from rotatorctl.commands.status import status as list_secrets
 from rotatorctl.commands.unstick import nothing_stuck
 from rotatorctl.commands.unstick import unstick as unstick_secret
 from rotatorctl.following import Following
-from rotatorctl.progress import nothing_done_yet, stopped_by_ctrl_c, watched
+from rotatorctl.progress import stopped_by_ctrl_c, watched
 from rotatorctl.result import Result
 from rotatorctl.stuck import stuck
 
@@ -59,7 +58,7 @@ def cli() -> None:
 )
 @click.option("--no-wait", is_flag=True, help="Return when Secrets Manager has taken the request.")
 @PATIENCE
-def rotate(find: Find, secrets: Sequence[str], tags: dict[str, str], **pace: Any) -> Result:
+def rotate(find: Find, secrets: Sequence[str], tags: dict[str, str], patience: float, **pace: Any) -> Result:
     """Rotate secrets now, and follow each to its outcome.
 
     SECRET is a name or an ARN. A rotation that is under way is joined. One that failed before is retried, with the same
@@ -69,8 +68,8 @@ def rotate(find: Find, secrets: Sequence[str], tags: dict[str, str], **pace: Any
         raise click.UsageError("Name the secrets, or choose them by --tag KEY=VALUE.")
     stack = find()
     named = list(secrets) or chosen(stack, tags)
-    with watched(Console(stderr=True)) as progress:
-        return rotate_secrets(stack, named, Pace(**pace), progress)
+    with stopped_by_ctrl_c() as stop, watched(Console(stderr=True)) as progress:
+        return rotated(Following(stack, progress, stop, patience), named, Pace(**pace))
 
 
 @command
@@ -115,11 +114,10 @@ def unstick(find: Find, secret: str, yes: bool) -> Result:
     AWSCURRENT is proven to; if only the pending value is, the rotation is finished with it; else no label is moved.
     Ctrl-C stops watching, and moves no label.
     """
-    with nothing_done_yet():
-        stack = find()
-        if (found := stuck(stack, secret)) is None:
-            return nothing_stuck(secret)
-        ask(found.plan, yes)
+    stack = find()
+    if (found := stuck(stack, secret)) is None:
+        return nothing_stuck(secret)
+    ask(found.plan, yes)
     doing = "looking which credential logs in; Ctrl-C stops watching, not looking"
     with stopped_by_ctrl_c() as stop, watched(Console(stderr=True), doing) as progress:
         return unstick_secret(found, Following(stack, progress, stop, patience=0))

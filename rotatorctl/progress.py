@@ -1,12 +1,16 @@
-"""Live progress on standard error, which leaves standard output to the result."""
+"""Live progress on standard error, which leaves standard output to the result, and what Ctrl-C does meanwhile.
 
+Before a command changes something Ctrl-C raises KeyboardInterrupt; from then on it never does.
+"""
+
+import atexit
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.text import Text
 
@@ -37,7 +41,8 @@ def watched(console: Console, doing: str = "rotating; Ctrl-C stops watching, not
 def stopped_by_ctrl_c() -> Iterator[threading.Event]:
     """What Ctrl-C sets, and so do SIGTERM and a terminal that is closed.
 
-    They raise nothing meanwhile: so they stop what waits, and break off nothing else.
+    They raise nothing meanwhile: so they stop what waits, and break off nothing else. Ctrl-C raises nothing afterwards
+    either: what was done has still to be told.
     """
     stop = threading.Event()
     # Not at once: the main thread, in which this is called, may hold the event's lock just now.
@@ -47,6 +52,7 @@ def stopped_by_ctrl_c() -> Iterator[threading.Event]:
     finally:
         for each, way in before.items():
             signal.signal(each, way)
+        deaf_to_ctrl_c()
 
 
 def _stops() -> list[signal.Signals]:
@@ -55,10 +61,13 @@ def _stops() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
-@contextmanager
-def nothing_done_yet() -> Iterator[None]:
-    """What comes before the first change: Ctrl-C there is a question that was not answered. Raises click.Abort."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise click.Abort from None
+def deaf_to_ctrl_c() -> None:
+    """From now on Ctrl-C does nothing. In the main thread only."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def ended_by_ctrl_c(exit_code: int) -> None:
+    """From now on Ctrl-C ends the process at once, whatever its threads still wait for. In the main thread only."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(exit_code))
+    # Once the threads have ended: Python takes handlers of its own away then, and a signal would be the exit code.
+    atexit.register(deaf_to_ctrl_c)

@@ -1,7 +1,11 @@
 """The one place that prints a result: as text, or as JSON."""
 
+import errno
 import json
+import os
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import TextIO
 
@@ -36,10 +40,30 @@ _STYLES = {
 }
 
 
-def show(result: Result, output: str) -> None:
-    """Print a result to standard output, its problems as text to standard error. Never a value that was read."""
+def show(result: Result, output: str) -> bool:
+    """Print a result to standard output, its problems as text to standard error. Never a value that was read.
+
+    Returns whether standard output took all of it; if not, the problems are printed all the same.
+    """
+    try:
+        _print(result, output)
+    except OSError as error:
+        if sys.stdout:
+            _drop(sys.stdout)
+        # A reader that has read enough, as `head` does, misses nothing.
+        lost = () if isinstance(error, BrokenPipeError) else (_not_printed(error),)
+        _complain((*result.problems, *lost))
+        return False
+    _complain(result.problems if output == "text" else ())
+    return True
+
+
+def _print(result: Result, output: str) -> None:
+    """Raises OSError if standard output is closed, or takes no more."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed")
     if output == "json":
-        print(json.dumps(_printable(result.envelope), indent=2, ensure_ascii=False))
+        print(json.dumps(_printable(result.envelope), indent=2, ensure_ascii=False), flush=True)
         return
     console = _console(sys.stdout)
     for block in result.shown:
@@ -47,24 +71,54 @@ def show(result: Result, output: str) -> None:
             console.print(_table(block), width=_FITTING_WIDTH if block.fits and not console.is_terminal else None)
         else:
             _say(console, block)
-    for problem in result.problems:
-        _complain(problem)
 
 
-def _complain(problem: Problem) -> None:
-    console = _console(sys.stderr)
+def _not_printed(error: OSError) -> Problem:
+    return Problem(
+        "NotPrintedError",
+        f"the command has ended, and its result could not be written to standard output: {error.strerror}",
+        "give it one that can be written; before you repeat a command that changes something, `rotatorctl status` "
+        "shows how the secrets stand",
+    )
+
+
+def _drop(file: TextIO) -> None:
+    """What it has not taken would be tried again when the process ends, and fail again."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+
+
+def _complain(problems: Iterable[Problem]) -> None:
+    """Where standard error takes nothing, the exit code alone tells."""
+    if sys.stderr is None:
+        return
+    try:
+        for problem in problems:
+            _say_problem(_console(sys.stderr), problem)
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _say_problem(console: Console, problem: Problem) -> None:
     about = f"{problem.secret}: " if problem.secret else ""
     _say(console, f"{problem.code}: {about}{problem.message}", "bold red")
     if problem.next_step:
         _say(console, f"Next: {problem.next_step}")
 
 
+class _Console(Console):
+    """One that leaves a broken pipe to whoever prints; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(redacted(text), style), soft_wrap=True)
 
 
-def _console(file: TextIO) -> Console:
-    return Console(file=file, width=None if file.isatty() else _PIPE_WIDTH)
+def _console(file: TextIO) -> _Console:
+    return _Console(file=file, width=None if file.isatty() else _PIPE_WIDTH)
 
 
 def _table(shown: Table) -> table.Table:

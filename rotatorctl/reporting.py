@@ -8,9 +8,10 @@ import click
 
 from rotatorctl.aws import EXPLAINED, explained
 from rotatorctl.local_hint import or_local
+from rotatorctl.progress import deaf_to_ctrl_c, ended_by_ctrl_c
 from rotatorctl.render import show
 from rotatorctl.repeating import repeating
-from rotatorctl.result import Problem, Result
+from rotatorctl.result import NOT_FINE, Problem, Result
 
 OUTPUT_OPTIONS = (
     click.option(
@@ -29,6 +30,8 @@ _DECLINED = Problem(
     "it was not told to go on, so nothing was changed",
     "repeat the command and answer its question; with --yes it asks for nothing but a password",
 )
+# Once something is changed, Ctrl-C raises nothing any more: rotatorctl.progress.
+_STOPPED = Problem("StoppedError", "you stopped it, and nothing was changed", "repeat the command")
 
 
 def report(
@@ -39,20 +42,39 @@ def report(
     `given` are the options that the commands in the result have to repeat.
     """
     try:
-        result = call()
+        result = _called(name, call, output, debug)
+        deaf_to_ctrl_c()
+    except KeyboardInterrupt:
+        deaf_to_ctrl_c()
+        result = Result(name, problems=(_STOPPED,))
+    printed = show(repeating(result, given or {}), output)
+    exit_code = result.exit_code if printed else max(result.exit_code, NOT_FINE)
+    ended_by_ctrl_c(exit_code)
+    sys.exit(exit_code)
+
+
+def _called(name: str, call: Callable[[], Result], output: str, debug: bool) -> Result:
+    try:
+        return call()
     except click.Abort:
-        result = Result(name, problems=(_DECLINED,))
+        return Result(name, problems=(_DECLINED,))
+    except click.UsageError as misuse:
+        if output == "text":
+            raise
+        return _misused(name, misuse)
     except Exception as error:
         if debug:
             raise
-        result = _not_done(name, error)
-    show(repeating(result, given or {}), output)
-    sys.exit(result.exit_code)
+        return _not_done(name, error)
+
+
+def _misused(name: str, misuse: click.UsageError) -> Result:
+    """Click prints its own words on standard error, where a machine does not look for them."""
+    problem = Problem("UsageError", misuse.format_message(), f"`rotatorctl {name} --help` shows how it is used")
+    return Result(name, problems=(problem,), misused=True)
 
 
 def _not_done(name: str, error: Exception) -> Result:
-    if isinstance(error, click.ClickException):
-        raise error
     if isinstance(error, EXPLAINED):
         return Result(name, problems=(or_local(explained(error)),))
     defect = Problem(

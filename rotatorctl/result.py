@@ -7,7 +7,7 @@ type Json = dict[str, Any]
 
 # Of the envelope and of everything in it; a key that is renamed or goes makes it 2.
 VERSION = 1
-FINE, NOT_FINE = 0, 1
+FINE, NOT_FINE, MISUSED = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,12 @@ class Result:
     shown: tuple[str | Table, ...] = ()
     problems: tuple[Problem, ...] = ()
     fine: bool = True
+    misused: bool = False
 
     @property
     def exit_code(self) -> int:
+        if self.misused:
+            return MISUSED
         return FINE if self.fine and not self.problems else NOT_FINE
 
     @property

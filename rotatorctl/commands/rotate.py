@@ -3,14 +3,14 @@
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rotation.outcome import NEEDS_A_PERSON, ROLLED_BACK, ROTATED, UNTOUCHED
 from rotatorctl.aws import EXPLAINED, explained
 from rotatorctl.deployed import Stack, secrets_of
 from rotatorctl.executions import RUNNING, Run
-from rotatorctl.following import JOINED, RETRIED, Begun, Following, Progress
+from rotatorctl.following import JOINED, RETRIED, Begun, Following
 from rotatorctl.result import CommandError, Json, Problem, Result
 
 NOT_STARTED, REFUSED = "not started", "refused"
@@ -38,13 +38,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Pace:
-    """How many at once, after how many failures no further one begins, and what is waited for."""
+    """How many at once, after how many failures no further one begins, and whether each is followed."""
 
     at_once: int = 1
     stop_after: int = 1
     no_wait: bool = False
-    # Seconds in which an execution has to begin.
-    patience: float = 120
 
 
 @dataclass
@@ -58,13 +56,9 @@ class Campaign:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
-        """Ctrl-C lets no further one begin; those that run go on without being watched."""
+        """Once the following is stopped, no further one begins; those that run go on without being watched."""
         with ThreadPoolExecutor(self.pace.at_once) as pool:
             workers = [pool.submit(self._work) for _ in range(self.pace.at_once)]
-            try:
-                wait(workers)
-            except KeyboardInterrupt:
-                self.following.stop.set()
         for worker in workers:
             worker.result()
 
@@ -92,13 +86,8 @@ class Campaign:
         return Ended(secret_id, {"secret": secret_id, "outcome": REFUSED, "error": problem.code}, problem=named)
 
 
-def rotate(stack: Stack, secrets: Sequence[str], pace: Pace, progress: Progress) -> Result:
-    """Rotate these secrets; what the result holds of each is in docs/cli.md."""
-    return rotated(Following(stack, progress, threading.Event(), pace.patience), secrets, pace)
-
-
 def rotated(following: Following, secrets: Sequence[str], pace: Pace) -> Result:
-    """The same, with a stop of the caller's own."""
+    """Rotate these secrets; what the result holds of each is in docs/cli.md."""
     campaign = Campaign(following, pace, deque(dict.fromkeys(secrets)))
     campaign.run()
     ended, left = campaign.ended, list(campaign.queue)
@@ -170,7 +159,7 @@ def _failed(begun: Begun, run: Run, shown: str) -> Problem:
         return Problem(
             "StillRunningError",
             "it goes on without being watched; if it fails it is taken back by itself, and people are told",
-            f"`rotatorctl rotate {name}` joins it again; {shown}",
+            f"`rotatorctl rotate {name}` joins it again; look at the execution: {shown}",
             name,
         )
     true = _TRUE_NOW.get(run.outcome, "and no rollback has reported yet, so whether AWSCURRENT logs in is not known")
@@ -181,7 +170,7 @@ def _failed(begun: Begun, run: Run, shown: str) -> Problem:
     return Problem(
         run.execution.error if told else run.execution.status,
         f"{run.outcome}: {true}{untold}. It failed in {step or 'an unknown step'}: {error}: {reason}",
-        f"docs/failures.md#{section} has the commands for this outcome; {shown}",
+        f"docs/failures.md#{section} has the commands for this outcome; look at the execution: {shown}",
         name,
     )
 

@@ -18,6 +18,7 @@ from rotatorctl.local.exports import exports, names
 from rotatorctl.local.running import Process, Running, log_file, run_folder
 from rotatorctl.local.signals import sigterm_unwinds, undisturbed
 from rotatorctl.local.stack import STACK_NAME
+from rotatorctl.progress import deaf_to_ctrl_c
 from rotatorctl.result import CommandError, Problem, Result, Table
 
 UP = "`rotatorctl local up` starts it"
@@ -33,7 +34,8 @@ def up(say: Say) -> Result:
             _require_this_checkout(found)
         elif found:
             say("taking down what is left of a stack that is not up any more")
-            _take_down(found)
+            with undisturbed():
+                _take_down(found)
         already = found is not None and found.is_up
         running = found if found and already else _started(say)
     say(f"{'already up' if already else 'up'}: the secret {running.secret} under rotation, on a PostgreSQL")
@@ -147,6 +149,8 @@ def _started(say: Say) -> Running:
             running = Running.read()
             if running is None or not running.is_up:
                 raise _failed()
+            # What is up stays up, and is told.
+            deaf_to_ctrl_c()
         except BaseException as stop:
             with undisturbed():
                 _end(stack)

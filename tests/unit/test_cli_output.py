@@ -256,6 +256,33 @@ def test_a_question_that_nobody_can_answer_is_misuse_and_says_how_not_to_be_aske
     assert "AWSPENDING is on version" in told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rotate"], "Name the secrets, or choose them by --tag"),
+        (["onboard", "app", "--window", "3h"], "--window goes with --schedule"),
+        (["unstick", "app"], "there is no terminal to answer on; repeat it with --yes"),
+    ],
+)
+def test_misuse_that_a_command_finds_is_a_document_too(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(cli, "stuck", lambda *_: Stuck(Described(GOOD), "two", None))
+    monkeypatch.setattr(command, "_find", lambda *_: None)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.cli([*arguments, "--output", "json"])
+
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    [problem] = document["problems"]
+    assert (ended.value.code, document["exitCode"], problem["code"]) == (2, 2, "UsageError")
+    assert words in problem["message"]
+    assert problem["nextStep"] == f"`rotatorctl {arguments[0]} --help` shows how it is used"
+    assert "Usage:" not in told.err
+
+
 def test_progress_is_a_line_for_each_state() -> None:
     written = io.StringIO()
 
