@@ -28,7 +28,8 @@ def test_what_asks_a_command_to_end_stops_what_waits_and_breaks_off_nothing(numb
         assert stop.wait(10)
     signal.raise_signal(number)
 
-    assert unheard == [number]
+    # The result has still to be told, which Ctrl-C would break off.
+    assert unheard == ([] if number == signal.SIGINT else [number])
 
 
 def test_what_runs_without_its_terminal_goes_on_when_that_is_closed() -> None:

@@ -209,7 +209,7 @@ def test_a_tag_with_an_unknown_engine_is_named(world: World) -> None:
         assert world.rotate() == "RotationFailed"
 
     (message,) = world.machine.messages()
-    assert f"unknown engine 'cassandra'; {KNOWN}" in json.loads(message["Message"])["reason"]
+    assert f"unknown engine 'cassandra' (tag 'rotation:engine'); {KNOWN}" in json.loads(message["Message"])["reason"]
 
 
 @pytest.fixture
