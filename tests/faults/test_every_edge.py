@@ -29,7 +29,7 @@ def parts() -> Iterator[Any]:
             yield pytest.param(case, slice(part, None, count), marks=pytest.mark.xdist_group(name), id=name)
 
 
-@pytest.mark.parametrize(("case", "part"), parts())
+@pytest.mark.parametrize(("case", "part"), list(parts()))
 def test_one_fault_at_any_edge_breaks_no_promise(case: Case, part: slice) -> None:
     broken = []
     with Stage.set_up(case.kind) as stage:

@@ -1,6 +1,7 @@
 """What `rotatorctl onboard` makes of its options, files and databases; deployed, test_cli_onboarding.py."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -195,7 +196,15 @@ def test_a_secret_to_be_created_without_an_engine_is_given_one_by_its_option() -
 def test_no_password_is_read_where_it_would_be_seen() -> None:
     command = [sys.executable, "-c", "from rotatorctl.cli_onboarding import _typed; _typed('app')"]
     # Of a session of its own, which has no terminal wherever the tests run.
-    ran = subprocess.run(command, input="seen\n", capture_output=True, text=True, check=False, start_new_session=True)
+    ran = subprocess.run(
+        command,
+        input="seen\n",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
 
     assert ran.returncode == 1
     assert "UsageError: The password of 'app' is typed on a terminal, and there is none" in ran.stderr
