@@ -24,7 +24,7 @@ from tests.mutants import swap
 SURVIVED, KILLED, NOT_IN_PLACE, TIMEOUT = 0, 10, 11, 1
 OUTCOMES = {SURVIVED: "survived", KILLED: "killed", NOT_IN_PLACE: "not in place", TIMEOUT: "timeout"}
 # Seconds of tests, by their own time, after which a mutant counts as a survivor.
-MOST_SECONDS = 30.0
+MOST_SECONDS = 60.0
 # The fixtures that start servers, and what they depend on.
 SERVERS = ("case", "kind", "objects", "readable", "running", "server", "start")
 TOOL = sys.monitoring.COVERAGE_ID
