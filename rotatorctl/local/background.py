@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rotation.redaction import conceal, redacted
 from rotatorctl.local.application import MAIL, SECRET, WAITING_SECRET, WAITING_USER, Application
+from rotatorctl.local.build import DeploymentError
 from rotatorctl.local.detached import let_go_of_output
 from rotatorctl.local.emulator import ROOT
 from rotatorctl.local.exports import settings
@@ -20,7 +21,7 @@ from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.running import Process, Running
 from rotatorctl.local.servers import ServerStartError
 from rotatorctl.local.signals import sigterm_unwinds
-from rotatorctl.local.stack import DeploymentError, OfflineStack
+from rotatorctl.local.stack import OfflineStack
 
 # Waits and delays before a retry pass five times as fast as on AWS: here somebody watches.
 _WAIT_SCALE = 0.2

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rotatorctl.aws import Aws
 from rotatorctl.deployed import Described, Stack, secrets_of
-from rotatorctl.local.stack import STACK_NAME, DeploymentError, delete, deploy
+from rotatorctl.local.build import DeploymentError
+from rotatorctl.local.stack import STACK_NAME, delete, deploy
 from rotatorctl.result import CommandError
 
 

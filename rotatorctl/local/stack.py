@@ -5,14 +5,9 @@ of rotatorctl.local.secrets_manager, which calls the deployed rotation function 
 deployed to what the policies of its roles allow.
 """
 
-import fcntl
 import json
 import os
-import platform
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,8 +20,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from rotatorctl.local.build import TEMPLATE, THIS_MACHINE, built, overridden, sam
 from rotatorctl.local.deployed_roles import deployed_roles
-from rotatorctl.local.emulator import ACCOUNT, REGION, ROOT, emulator
+from rotatorctl.local.emulator import ACCOUNT, REGION, emulator
 from rotatorctl.local.mails import mails_in
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager
 from rotatorctl.local.secrets_manager_server import serve
@@ -46,35 +42,9 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 STACK_NAME = "secret-rotation"
-TEMPLATE = ROOT / "template.yaml"
-_BUILT = ROOT / ".aws-sam" / "build"
 _BUCKET = "artifacts"
-_ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
 # A call of the rotation function is answered when the rotation has ended: Lambda's limit of 900 s and a little more.
 _CLIENT = Config(read_timeout=930, retries={"total_max_attempts": 1}, proxies={})
-
-# A resource of a type that the emulator does not know.
-_UNKNOWN = re.compile(r"(?m)^  \w+:\n    Type: AWS::Logs::QueryDefinition\n(?:    .*\n|\n)+")
-
-# The emulator's own Python runtime reports every exception as Runtime.HandlerError, so that no error name of ours would
-# reach the Retry and Catch of the state machine. A custom runtime is served by a real Runtime API, on which AWS's own
-# client tells errors by their names. The code's folder comes first, as in Lambda; boto3 is this environment's, as in
-# Lambda it is the runtime's. The application id tells Secrets Manager's model which function calls it. Nobody shares
-# the emulator's quotas, so `rotate` looks every two seconds whether an execution has ended: here somebody watches.
-_BOOTSTRAP = """#!/bin/sh
-export PYTHONPATH="$LAMBDA_TASK_ROOT" AWS_SDK_UA_APP_ID="$AWS_LAMBDA_FUNCTION_NAME"
-exec '{python}' -c '
-from sys import argv
-from awslambdaric.__main__ import main
-from rotation import waiting
-waiting.EXECUTION_FIRST = waiting.EXECUTION_AGAIN = waiting.LOG_IN_AGAIN = (2, 2)
-main(argv)
-' "$_HANDLER"
-"""
-
-
-class DeploymentError(Exception):
-    """The SAM CLI refused to build or deploy; the message ends with what it wrote."""
 
 
 @dataclass
@@ -224,14 +194,13 @@ def deploy(
     Parameters that are left out keep what the stack has. The result of the build and the logs lie in `folder`. Returns
     the outputs. Raises DeploymentError.
     """
-    overrides = {**parameters, "Architecture": _ARCHITECTURES[platform.machine()]}
-    built = _build(template, folder, overrides)
+    built_template = built(template, folder)
     _client("s3", environment).create_bucket(Bucket=_BUCKET)
-    _sam(
-        ["deploy", "--template-file", str(built), "--stack-name", name, "--s3-bucket", _BUCKET],
+    sam(
+        ["deploy", "--template-file", str(built_template), "--stack-name", name, "--s3-bucket", _BUCKET],
         ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"],
-        _overrides(overrides),
+        overridden({**parameters, **THIS_MACHINE}),
         environment=environment,
         log=folder / "deploy.log",
     )
@@ -258,76 +227,6 @@ def _client(service: Any, environment: Mapping[str, str]) -> Any:
     )
 
 
-def _build(template: Path, folder: Path, overrides: Mapping[str, str]) -> Path:
-    """`sam build`, and a copy of its result made to run in the emulator; returns the copied template."""
-    built = folder / "build"
-    shutil.rmtree(built, ignore_errors=True)
-    with alone():
-        _sam(
-            ["build", "--template-file", str(template), "--cached"],
-            _overrides(overrides),
-            # pip's settings are the user's own.
-            environment=_without_aws_settings(os.environ),
-            log=folder / "build.log",
-        )
-        shutil.copytree(_BUILT, built)
-    for code in built.rglob("*Function"):
-        bootstrap = code / "bootstrap"
-        bootstrap.write_text(_BOOTSTRAP.format(python=sys.executable))
-        bootstrap.chmod(0o755)
-    for copied in built.rglob("template.yaml"):
-        text = re.sub(r"(?m)\bRuntime: python3\.\d+$", "Runtime: provided.al2023", copied.read_text())
-        copied.write_text(_with_places(_UNKNOWN.sub("", text), _BUILT / copied.parent.relative_to(built)))
-    return built / "template.yaml"
-
-
-def _with_places(template: str, folder: Path) -> str:
-    """The template of that folder, as it can be read elsewhere: paths of what is not built are absolute."""
-
-    def place(match: re.Match[str]) -> str:
-        path = (folder / match[1]).resolve()
-        return match[0] if path.is_relative_to(_BUILT) else f": {path}"
-
-    return re.sub(r"(?m): (\.\./\S+)$", place, template)
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Other offline stacks of this machine wait here: builds share one cache, and one folder for their result."""
-    lock = ROOT / ".aws-sam" / "lock"
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _overrides(parameters: Mapping[str, str]) -> list[str]:
-    quoted = (name + '="' + value.replace('"', '\\"') + '"' for name, value in parameters.items())
-    return ["--parameter-overrides", *quoted]
-
-
-def _sam(*arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
-    programs = Path(sys.executable).parent
-    with log.open("wb") as output:
-        finished = subprocess.run(
-            [programs / "sam", *(argument for part in arguments for argument in part)],
-            cwd=ROOT,
-            # `sam build` wants this version's Python on PATH.
-            env={
-                **environment,
-                "SAM_CLI_TELEMETRY": "0",
-                "SAM_CLI_POLL_DELAY": "0.2",
-                "PATH": f"{programs}:{os.environ['PATH']}",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if finished.returncode:
-        raise DeploymentError(log.read_text(errors="replace"))
-
-
 def _environment(folder: Path) -> dict[str, str]:
     """Settings that name the emulator and nothing of the user's: no profile, no credentials, no proxy."""
     return {
@@ -341,11 +240,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "offline",
         "AWS_DEFAULT_REGION": REGION,
     }
-
-
-def _without_aws_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-    return {**kept, "AWS_DEFAULT_REGION": REGION}
 
 
 @contextmanager

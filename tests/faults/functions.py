@@ -146,11 +146,10 @@ class Functions:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Functions]:
-    """A server of functions that ends with the block. They trust PRIVATE_CA as it is now."""
+def running(folder: Path, trusted: str) -> Iterator[Functions]:
+    """A server of functions that ends with the block. They trust this authority."""
     path, log_file = folder / "functions.socket", folder / "functions.log"
-    environment = {name: os.environ[name] for name in ("PATH", "PRIVATE_CA")}
-    environment |= {"PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"}
+    environment = {"PATH": os.environ["PATH"], "PRIVATE_CA": trusted, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"}
     with log_file.open("wb") as log:
         command = [sys.executable, "-m", "tests.faults.function_process", str(path)]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)

@@ -50,6 +50,15 @@ def table_of_kinds(sweeps: list[dict[str, Any]]) -> str:
     return _markdown(["kind of fault", "tried", *ENDS, "broken"], rows)
 
 
+def table_of_both(sweeps: list[dict[str, Any]]) -> str:
+    """One row for each engine with each strategy and each kind of fault that it had."""
+    rows: list[list[Any]] = []
+    for sweep in sweeps:
+        of = {kind: [each for each in sweep["verdicts"] if each["kind"] == kind] for kind in KINDS}
+        rows += [[sweep["case"], kind, *counted(verdicts)] for kind, verdicts in of.items() if verdicts]
+    return _markdown(["engine, strategy", "kind of fault", "tried", *ENDS, "broken"], rows)
+
+
 def _markdown(columns: list[str], rows: list[list[Any]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
@@ -94,7 +103,7 @@ def _all(path: Path) -> int:
     path.parent.mkdir(exist_ok=True)
     report = {"date": datetime.now(UTC).date().isoformat(), "seed": SEED, "sweeps": sweeps}
     path.write_text(json.dumps(report, indent=1))
-    print(table(sweeps), table_of_kinds(sweeps), sep="\n\n")
+    print(table_of_both(sweeps), table(sweeps), table_of_kinds(sweeps), sep="\n\n")
     broken = [(sweep["case"], each) for sweep in sweeps for each in sweep["verdicts"] if each["broken"]]
     for case, verdict in broken:
         print(f"BROKEN {case}: {' + '.join(verdict['faults'])}: {'; '.join(verdict['broken'])}")

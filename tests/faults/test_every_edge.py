@@ -1,6 +1,6 @@
 """Every edge of a rotation once, with one of the kinds of fault that apply to it; `make faults` tries them all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,30 +30,30 @@ def parts() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("case", "part"), list(parts()))
-def test_one_fault_at_any_edge_breaks_no_promise(case: Case, part: slice) -> None:
-    broken = []
-    with Stage.set_up(case.kind) as stage:
-        edges = recorded(stage, case)
-        tried = [edge for edge in edges if case == CASES[0] or knows_the_engine(edge)]
-        for fault in list(one_kind_each(tried, case))[part]:
-            with stage.trial(case, fault) as trial:
-                verdict = judged(trial, (fault,))
-            broken += [verdict] if verdict.broken else []
+def test_one_fault_at_any_edge_breaks_no_promise(case: Case, part: slice, stage_of: Callable[[str], Stage]) -> None:
+    stage, broken = stage_of(case.kind), []
+    edges = recorded(stage, case)
+    tried = [edge for edge in edges if case == CASES[0] or knows_the_engine(edge)]
+    for fault in list(one_kind_each(tried, case))[part]:
+        with stage.trial(case, fault) as trial:
+            verdict = judged(trial, (fault,))
+        broken += [verdict] if verdict.broken else []
 
     assert len(edges) > 20
     assert broken == []
 
 
 @pytest.mark.xdist_group("edges of a rejection")
-def test_a_value_that_is_refused_for_good_is_given_up_with_one_fault_at_any_edge_of_the_rollback() -> None:
-    case = CASES[0]
-    broken = []
-    with Stage.set_up(case.kind) as stage:
-        edges = [edge for edge in edges_of_a_rejection(stage, case) if edge.where == "RollBack"]
-        for fault in one_kind_each(edges, case):
-            with stage.trial(case, REJECTED_VALUE, fault) as trial:
-                verdict = judged_rejection(trial, (REJECTED_VALUE, fault))
-            broken += [verdict] if verdict.broken else []
+def test_a_value_that_is_refused_for_good_is_given_up_with_one_fault_at_any_edge_of_the_rollback(
+    stage_of: Callable[[str], Stage],
+) -> None:
+    case, broken = CASES[0], []
+    stage = stage_of(case.kind)
+    edges = [edge for edge in edges_of_a_rejection(stage, case) if edge.where == "RollBack"]
+    for fault in one_kind_each(edges, case):
+        with stage.trial(case, REJECTED_VALUE, fault) as trial:
+            verdict = judged_rejection(trial, (REJECTED_VALUE, fault))
+        broken += [verdict] if verdict.broken else []
 
     assert "secretsmanager:UpdateSecretVersionStage" in {edge.name for edge in edges}
     assert broken == []

@@ -31,10 +31,9 @@ UNTOLD_AND_STOPPED = (FAILED, UNTOLD, Fault(Edge("AlertFailed", 0, ENTRY, "enter
 UNTOLD_RECOVERY = (FAILED, Fault(Edge(PUBLICATION, 1, INVOCATION, ""), REFUSED))
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with Stage.set_up(CASE.kind) as stage:
-        yield stage
+@pytest.fixture
+def stage(stage_of: Callable[[str], Stage]) -> Stage:
+    return stage_of(CASE.kind)
 
 
 @pytest.fixture

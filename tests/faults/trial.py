@@ -175,15 +175,18 @@ class Stage:
         with (
             tempfile.TemporaryDirectory() as name,
             WORLDS[kind]() as server,
-            patch.dict(os.environ, PRIVATE_CA=server.ca_pem),
-            functions.running(Path(name)) as started,
+            functions.running(Path(name), server.ca_pem) as started,
         ):
             yield cls(server, started, definition)
 
     @contextmanager
     def trial(self, case: Case, *faults: Fault) -> Iterator[Trial]:
         """An application whose functions run in processes of their own, with these faults laid."""
-        with rotating(case, self.server, self.definition) as application, patch.object(waiting, "LABELS_EVERY", LOOK):
+        with (
+            patch.dict(os.environ, PRIVATE_CA=self.server.ca_pem),
+            patch.object(waiting, "LABELS_EVERY", LOOK),
+            rotating(case, self.server, self.definition) as application,
+        ):
             environment = {name: os.environ[name] for name in TOLD}
             called = Functions(self.functions.path, self.functions.log_file, environment)
             application.machine.handlers.update({state: called.handler(state) for state in STATES})

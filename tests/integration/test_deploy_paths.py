@@ -14,8 +14,9 @@ from typing import Any
 import jmespath
 import pytest
 
+from rotatorctl.local.build import TEMPLATE, DeploymentError, alone, built
 from rotatorctl.local.emulator import ROOT
-from rotatorctl.local.stack import STACK_NAME, DeploymentError, OfflineStack, alone, deploy
+from rotatorctl.local.stack import STACK_NAME, OfflineStack, deploy
 
 pytestmark = pytest.mark.xdist_group("deploy paths")
 
@@ -106,6 +107,13 @@ def test_an_update_of_code_and_parameters_keeps_the_function_and_the_secrets_und
     assert rotation is not None
     assert rotation.outcome == "RotationSucceeded"
     assert len(secret.value()) == 23
+
+
+def test_a_build_of_the_same_sources_is_made_once(offline: OfflineStack, tmp_path: Path) -> None:
+    template = built(TEMPLATE, tmp_path)
+
+    assert not (tmp_path / "build.log").exists()
+    assert template.read_text() == (offline.work_dir / "build/template.yaml").read_text()
 
 
 def test_a_second_stack_has_names_and_secrets_of_its_own(offline: OfflineStack, tmp_path: Path) -> None:

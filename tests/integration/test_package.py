@@ -1,8 +1,10 @@
-"""What `sam build` packs for a function."""
+"""What `sam build` makes of a function."""
+
+import zipfile
 
 import pytest
 
-from tests.bench.package import LARGEST, packages, zipped
+from tests.bench.package import LARGEST, packages
 from tests.integration.conftest import Deployed
 from tests.templates import MONITORING, TEMPLATE
 
@@ -10,10 +12,13 @@ pytestmark = pytest.mark.xdist_group("offline stack")
 
 
 def test_a_function_is_small_and_boto3_is_left_to_the_runtime(deployed: Deployed) -> None:
-    folders = packages(deployed.stack.work_dir / "build")
+    zips = packages(deployed.stack.work_dir / "build")
 
     resources = TEMPLATE["Resources"] | MONITORING["Resources"]
-    assert set(folders) == {name for name, body in resources.items() if body["Type"] == "AWS::Serverless::Function"}
-    for folder in folders.values():
-        assert not [name for name in ("boto3", "botocore", "s3transfer") if (folder / name).exists()]
-        assert zipped(folder) <= LARGEST
+    assert set(zips) == {name for name, body in resources.items() if body["Type"] == "AWS::Serverless::Function"}
+    for path in set(zips.values()):
+        with zipfile.ZipFile(path) as archive:
+            parts = {name.partition("/")[0] for name in archive.namelist()}
+        assert {"rotation", "rotate.py", "aws_lambda_powertools"} <= parts
+        assert parts & {"boto3", "botocore", "s3transfer"} == set()
+        assert path.stat().st_size <= LARGEST

@@ -85,6 +85,7 @@ def main() -> int:
     parser.add_argument("modules", nargs="*")
     parser.add_argument("--unit", action="store_true")
     parser.add_argument("--sample", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=SEED, help="draws another sample")
     arguments = parser.parse_args()
     begins = tuple(arguments.modules) or (HELD_BY_UNIT if arguments.unit else ("",))
     files = [str(path.relative_to(ROOT)) for path in sorted(ROTATION.rglob("*.py"))]
@@ -92,7 +93,7 @@ def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     command = [str(MUTMUT), "-m", "tests.mutants.mutations", *chosen]
     mutants = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
-    random.Random(SEED).shuffle(mutants)
+    random.Random(arguments.seed).shuffle(mutants)
     mutants = mutants[:: arguments.sample]
     with ThreadPoolExecutor(PROCESSES) as pool:
         halves = [(Group(f"unit-{part}", UNIT), mutants[part::PARTS]) for part in range(PARTS)]

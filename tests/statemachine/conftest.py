@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,6 +24,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.error_name import
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import mock_eval_utils
 from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.mocking.mock_config import (
     MockedResponse,
@@ -161,6 +163,8 @@ def machine() -> Iterator[Machine]:
         patch.dict(os.environ, environment),
         mock_aws(config=config),
         patch.object(retrier_decl, "time", _NoTime()),
+        # It would read the definition again for each execution, which takes most of the time.
+        patch.object(AmazonStateLanguageParser, "parse", cache(AmazonStateLanguageParser.parse)),
         # The interpreter's own class takes no name that begins with "States.", which a real States.Timeout does.
         patch.object(mock_eval_utils, "CustomErrorName", ErrorName),
     ):
