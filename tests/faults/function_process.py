@@ -1,7 +1,8 @@
 """The processes of the functions: `python -m tests.faults.function_process SOCKET`.
 
-A server forks once per invocation, from a process that has imported what functions import and done nothing: so a
-function that is killed runs no `except` and no `finally`, and the next invocation starts cold.
+A server forks once per connection, from a process that has imported what functions import and done nothing. A process
+is invoked again and again over its connection, as Lambda does it. One that is killed runs no `except` and no `finally`,
+and the next invocation starts cold.
 """
 
 import gc
@@ -54,15 +55,15 @@ def serve(path: str) -> None:
         while True:
             connection, _ = listener.accept()
             with connection, connection.makefile("rw") as lines:
-                told = json.loads(lines.readline())
-                os.environ.update(told["environment"])
-                make_client = partial(_client, **told["environment"])
+                environment = json.loads(lines.readline())
+                os.environ.update(environment)
+                make_client = partial(_client, **environment)
                 make_client()
                 if os.fork() == 0:
                     listener.close()
                     with patch.object(secret_store, "_client", make_client):
-                        _invoked(told, lines)
-                    sys.stdout.flush()
+                        while words := lines.readline():
+                            _invoked(json.loads(words), lines)
                     os._exit(0)
 
 
@@ -86,9 +87,11 @@ def _invoked(told: dict[str, Any], lines: Any) -> None:
     with watched(Watch(say, **told["fault"], go=lines.readline, put_off=put_off)):
         handler = importlib.import_module(module_of(told["state"])).handler
         try:
-            say(answer=handler(told["event"], None))
+            answer = {"answer": handler(told["event"], None)}
         except Exception as error:
-            say(error=type(error).__name__, message=str(error))
+            answer = {"error": type(error).__name__, "message": str(error)}
+    sys.stdout.flush()
+    say(**answer)
 
 
 if __name__ == "__main__":

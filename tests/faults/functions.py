@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.faults.edges import (
     AFTER,
@@ -62,7 +62,9 @@ class Functions:
     gone: str = ""
     # The version whose value the service refuses.
     rejected: str = ""
-    _late: tuple[socket.socket, Any] | None = None
+    # The processes that wait for their next invocation, by what they were told of the world; other trials', too.
+    warm: dict[str, "_Process"] = field(default_factory=dict)
+    _late: "_Process | None" = None
 
     def handler(self, state: str) -> Callable[[Any, Any], Any]:
         return lambda event, _: self._invoke(state, event)
@@ -92,57 +94,81 @@ class Functions:
     def land(self) -> None:
         """Let a late call take effect, if one waits."""
         if self._late:
-            connection, lines = self._late
-            self._late = None
-            with connection, lines:
-                self._tell(lines, "go")
-                lines.read()
+            with self._late as process:
+                self._late = None
+                process.tell("go")
+                process.lines.read()
 
     def _run(self, state: str, event: Any, calls: list[str], fault: Fault | None) -> Any:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(self.path))
-        lines = connection.makefile("rw")
+        world = json.dumps({**self.environment, "AWS_SDK_UA_APP_ID": state})
+        process = self.warm.pop(world, None) or _Process.started(self.path, world)
         laid = {"kind": fault.kind, "number": fault.edge.call} if fault else {}
-        environment = {**self.environment, "AWS_SDK_UA_APP_ID": state}
-        request = {"state": state, "event": event, "environment": environment}
-        self._tell(lines, json.dumps({**request, "fault": {**laid, "outage": self.outage}}))
+        process.tell(json.dumps({"state": state, "event": event, "fault": {**laid, "outage": self.outage}}))
         try:
-            return self._answer(state, connection, lines, calls, fault)
-        finally:
-            if not self._late:
-                lines.close()
-                connection.close()
+            answer = self._answer(state, process, calls, fault)
+        except FunctionFailedError:
+            if process is not self._late:
+                process.close()
+            raise
+        self.warm[world] = process
+        if "error" in answer:
+            raise FunctionFailedError(answer["error"], answer["message"])
+        return answer["answer"]
 
-    def _answer(self, state: str, connection: socket.socket, lines: Any, calls: list[str], fault: Fault | None) -> Any:
-        process = 0
-        for words in map(json.loads, lines):
-            process = words.get("process", process)
+    def _answer(self, state: str, process: "_Process", calls: list[str], fault: Fault | None) -> dict[str, Any]:
+        """What the function says at last. Raises FunctionFailedError if it does not come to that."""
+        pid = 0
+        for words in map(json.loads, process.lines):
+            pid = words.get("process", pid)
             calls += [words["call"]] if "call" in words else []
             if fault and "strikes" in words:
-                self._strikes(state, connection, lines, fault)
+                self._strikes(state, process, fault)
             if "hangs" in words:
-                os.kill(process, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 raise FunctionFailedError(ERRORS[TIMEOUT], "the function reached its time limit")
-            if "error" in words:
-                raise FunctionFailedError(words["error"], words["message"])
-            if "answer" in words:
-                return words["answer"]
+            if "error" in words or "answer" in words:
+                return dict(words)
         raise FunctionFailedError(ERRORS[KILLED], "the function's process died")
 
-    def _strikes(self, state: str, connection: socket.socket, lines: Any, fault: Fault) -> None:
+    def _strikes(self, state: str, process: "_Process", fault: Fault) -> None:
         self.struck.append(fault)
         self.outage = self.outage or fault.kind == OUTAGE
         if fault.kind == STALE:
             self.age(state)
-            self._tell(lines, "go")
+            process.tell("go")
         if fault.kind == LATE:
-            self._late = (connection, lines)
+            self._late = process
             raise FunctionFailedError(ERRORS[TIMEOUT], "nobody hears from it while the call is on its way")
 
-    @staticmethod
-    def _tell(lines: Any, words: str) -> None:
-        lines.write(words + "\n")
-        lines.flush()
+
+@dataclass(frozen=True)
+class _Process:
+    """The connection to a process of a function; it ends when that is closed."""
+
+    connection: socket.socket
+    lines: Any
+
+    @classmethod
+    def started(cls, path: Path, world: str) -> Self:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(path))
+        process = cls(connection, connection.makefile("rw"))
+        process.tell(world)
+        return process
+
+    def tell(self, words: str) -> None:
+        self.lines.write(words + "\n")
+        self.lines.flush()
+
+    def close(self) -> None:
+        self.lines.close()
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @contextmanager
@@ -157,7 +183,10 @@ def running(folder: Path, trusted: str) -> Iterator[Functions]:
         while not path.exists():
             assert server.poll() is None, log_file.read_text()
             time.sleep(0.01)
-        yield Functions(path, log_file)
+        functions = Functions(path, log_file)
+        yield functions
+        for process in functions.warm.values():
+            process.close()
     finally:
         server.kill()
         server.wait()

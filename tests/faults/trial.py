@@ -188,7 +188,7 @@ class Stage:
             rotating(case, self.server, self.definition) as application,
         ):
             environment = {name: os.environ[name] for name in TOLD}
-            called = Functions(self.functions.path, self.functions.log_file, environment)
+            called = Functions(self.functions.path, self.functions.log_file, environment, warm=self.functions.warm)
             application.machine.handlers.update({state: called.handler(state) for state in STATES})
             orchestration = Orchestration(application.machine)
             called.interrupt = orchestration.interrupt
