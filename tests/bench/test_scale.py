@@ -1,22 +1,22 @@
 """What the simulation says of the product as it is."""
 
-from dataclasses import replace
-from functools import cache
 from statistics import median
 
 import pytest
 
 from rotation import throttling, waiting
 from tests.bench import simulation
-from tests.bench.account import Quotas
 from tests.bench.calls import table
 from tests.bench.retries import DEFINITION
-from tests.bench.scale import percentile, rows
+from tests.bench.scale import RAISED, over, percentile, rows
 from tests.bench.simulation import Day
+
+# Several tests ask for the same days, each of which is reckoned once in a process.
+pytestmark = pytest.mark.xdist_group("simulation")
 
 
 def all_rotate_in_time(day: Day) -> None:
-    outcome, looks = day.run(), day.api.describe_execution
+    outcome, looks = day.outcome, day.api.describe_execution
 
     assert (len(outcome.rotated), outcome.failed, outcome.alerts) == (day.secrets, [], 0)
     assert max(outcome.rotated) <= 1.2 * day.bound
@@ -33,14 +33,14 @@ def all_rotate_in_time(day: Day) -> None:
     [(100, 60), (800, 0), (1_000, 60), (1_000, 30), (1_000, 20), (1_000, 10)],
 )
 def test_all_rotate_in_time(secrets: int, spread: float, seed: int) -> None:
-    all_rotate_in_time(Day(secrets, spread, seed=seed))
+    all_rotate_in_time(over(secrets, spread, seed=seed))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_hundred_of_the_same_second_rotate_in_as_many_seconds_as_a_new_value_may_wait_once(seed: int) -> None:
     """All could be rotated in less than that wait, so that one that draws a long one is late by it."""
-    day = Day(100, 0, seed=seed)
-    outcome = day.run()
+    day = over(100, 0, seed=seed)
+    outcome = day.outcome
 
     longest = max(retrier.get("MaxDelaySeconds", 0) for retrier in DEFINITION["States"]["CreateSecret"]["Retry"])
     assert (len(outcome.rotated), outcome.failed, outcome.alerts) == (100, [], 0)
@@ -51,21 +51,18 @@ def test_a_hundred_of_the_same_second_rotate_in_as_many_seconds_as_a_new_value_m
 def test_a_thousand_of_any_second_rotate_in_time_where_the_account_has_room_for_what_waits_and_what_works(
     spread: float,
 ) -> None:
-    all_rotate_in_time(Day(1_000, spread, quotas=replace(Quotas(), functions=2_000)))
+    all_rotate_in_time(over(1_000, spread, RAISED))
 
 
 def test_a_clean_minute_of_a_thousand_makes_no_retry_and_no_look() -> None:
-    day = Day(1_000, 60)
+    day = over(1_000, 60)
 
-    outcome = day.run()
-
-    assert (outcome.state_retries, day.api.writes.refused, day.api.describe_execution.taken) == (0, 0, 0)
+    assert (day.outcome.state_retries, day.api.writes.refused, day.api.describe_execution.taken) == (0, 0, 0)
 
 
-@cache
 def gap(secrets: int, spread: float, number: int) -> float:
     """Seconds between change and promotion, of so many of a hundred rotations; the median of some days."""
-    return median(percentile(Day(secrets, spread, seed=seed).run().gaps, number) for seed in range(3))
+    return median(percentile(over(secrets, spread, seed=seed).outcome.gaps, number) for seed in range(3))
 
 
 @pytest.mark.parametrize("number", [50, 90, 95])
@@ -81,7 +78,7 @@ def test_between_change_and_promotion_a_thousand_wait_about_as_long_as_a_hundred
 def test_functions_that_get_ready_beforehand_shorten_that_wait_for_any_number_of_secrets(
     monkeypatch: pytest.MonkeyPatch, secrets: int, spread: float, number: int
 ) -> None:
-    ready = Day(secrets, spread).run().gaps
+    ready = over(secrets, spread).outcome.gaps
     monkeypatch.setattr(simulation, "GOT_READY", ())
     unready = Day(secrets, spread).run().gaps
 
@@ -89,7 +86,7 @@ def test_functions_that_get_ready_beforehand_shorten_that_wait_for_any_number_of
 
 
 def test_promotions_come_before_new_values_when_both_are_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
-    sooner = Day(1_000, 30).run().gaps
+    sooner = over(1_000, 30).outcome.gaps
     monkeypatch.setattr(throttling, "LONGEST_PAUSE", dict.fromkeys(throttling.LONGEST_PAUSE, 2.0))
     alike = Day(1_000, 30).run().gaps
 
