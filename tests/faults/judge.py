@@ -142,9 +142,10 @@ def _look_at_a_failure(
         for message in attempt.messages:
             _look_at_the_working_credential(application, verdict, json.loads(message["Message"]), logs_in)
         return
-    # Where an answer of RollBack is lost, nobody can tell any more whether it had something to restore, and it says so.
-    perhaps = [message for message in attempt.messages if "may have had to restore it" in message["Message"]]
-    may_have = attempt.changed or bool(perhaps) or not attempt.messages
+    # Where an answer of RollBack is lost, nobody can tell any more whether it had something to restore, and it says so
+    # if it says anything.
+    unsaid = [message for message in attempt.messages if "may have had to restore it" not in message["Message"]]
+    may_have = attempt.changed or (attempt.looks > 1 and not unsaid)
     verdict.hold(attempt.end != "rolled back" or may_have, "rolled back, but nothing had been changed")
     if not application.case.overlap and _is_pending(application) and pending_value(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]

@@ -153,6 +153,14 @@ def test_a_message_whose_subject_says_something_else_is_found(trial: Trial) -> N
     assert "'untouched', but 'Recovered: payments/db'" in broken(trial)
 
 
+def test_a_rollback_of_nothing_is_found_though_no_message_says_so(stage: Stage) -> None:
+    faults = (Fault(Edge("CreateSecret", 0, INVOCATION, "invoked"), KILLED), UNTOLD)
+    with stage.trial(CASE, *faults) as trial:
+        change(trial, "RollBack", calling_it("rolled back"))
+
+        assert "rolled back, but nothing had been changed" in judged(trial, faults).broken
+
+
 def test_a_password_in_the_log_of_rotate_is_found(trial: Trial) -> None:
     machine = trial.application.machine
     tell_rotate = machine.tell_rotate

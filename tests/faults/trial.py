@@ -46,8 +46,9 @@ class Attempt:
     # What EventBridge's rules told people, of executions that could not do so themselves.
     notices: list[str]
     refused: int
-    # Whether a call may have changed the server.
+    # Whether a call may have changed the server, and how often RollBack was to look.
     changed: bool
+    looks: int
 
 
 @dataclass
@@ -99,8 +100,10 @@ class Trial:
         end, key = self._end(ended[-1]) if ended else ("rotated", "")
         if not ended and application.credentials() == application.first:
             end = NOT_STARTED
-        changed = any(changes_the_server(call) for _, calls in self.functions.invocations[invoked:] for call in calls)
-        return Attempt(told, end, key, machine.messages(), notices, refused, changed)
+        invocations = self.functions.invocations[invoked:]
+        changed = any(changes_the_server(call) for _, calls in invocations for call in calls)
+        looks = sum(state == "RollBack" for state, _ in invocations)
+        return Attempt(told, end, key, machine.messages(), notices, refused, changed, looks)
 
     def _tell_of_ends(self) -> tuple[list[str], list[dict[str, Any]]]:
         """EventBridge's rules hear of every execution that did not succeed, also of those that they start.
