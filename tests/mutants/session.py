@@ -43,6 +43,7 @@ class Mutants:
         self._ways: dict[tuple[int, str], int] = {}
         self._seconds: dict[int, float] = {}
         self._proven: set[int] = set()
+        self._unrepeatable: set[int] = set()
         self._kills: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
 
     @pytest.hookimpl(tryfirst=True)
@@ -127,7 +128,7 @@ class Mutants:
             of_module |= self._importing(mutant["file"])
         # The defaults of a function are evaluated before any test runs.
         of_lines = set().union(*(places.get(line, set()) for line in lines)) or places.get(function, set())
-        ran = of_lines if function else of_module
+        ran = (of_lines if function else of_module) - self._unrepeatable
         chosen, seconds = [], 0.0
         for test in self._ordered(ran, file, function):
             if seconds + self._seconds[test] <= MOST_SECONDS:
@@ -180,7 +181,7 @@ class Mutants:
             status, _ = self._fork(None, [test])
             if status != SURVIVED:
                 print(f"cannot be repeated: {self._items[test].nodeid}", flush=True)
-                self._ran = {key: tests - {test} for key, tests in self._ran.items()}
+                self._unrepeatable.add(test)
                 return False
             self._proven.add(test)
         return True
