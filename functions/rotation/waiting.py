@@ -12,8 +12,8 @@ from rotation.secret_store import SecretStore
 
 # Seconds. Success shows on DescribeSecret (40,000 calls a second and account), so it is asked often. DescribeExecution
 # refills at 10 to 15 a second for everybody in the account, and Lambda lets a thousand functions wait at once: asked at
-# random times of these ranges, a thousand make 5 calls a second. A clean rotation ends before the first. People hear of
-# a failure no later for it: the execution tells them, or EventBridge that it was stopped. Quotas:
+# random times of these ranges, a thousand make 5 a second on average. A clean rotation ends before the first. People
+# hear of a failure no later for it: the execution tells them, or EventBridge that it was stopped. Quotas:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LABELS_EVERY = 1.0

@@ -22,7 +22,7 @@ from rotatorctl.local.emulator import REGION, ROOT
 
 TEMPLATE = ROOT / "template.yaml"
 _SAM = ROOT / ".aws-sam"
-_BUILT = _SAM / "build"
+_BUILT = _SAM.resolve() / "build"
 _CODE = "code.zip"
 _ARCHITECTURES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
 # The parameter of the template that follows from where it runs.
@@ -67,15 +67,16 @@ def built(template: Path, folder: Path) -> Path:
 
 def _of_these_sources(log: Path) -> Path:
     """The packed build of the project as it is now, from before if there is one."""
-    kept = _SAM / "offline"
-    result = kept / _digest()
-    if not result.exists():
-        shutil.rmtree(kept, ignore_errors=True)
-        _build(TEMPLATE, log)
-        unfinished = kept / "unfinished"
-        _pack(unfinished)
-        unfinished.rename(result)
-    return result
+    kept, digest = _SAM / "offline", _digest()
+    result = kept / digest
+    if result.exists():
+        return result
+    shutil.rmtree(kept, ignore_errors=True)
+    _build(TEMPLATE, log)
+    unfinished = kept / "unfinished"
+    _pack(unfinished)
+    # What was edited meanwhile may be in it or not: then nobody uses it again.
+    return unfinished.rename(result) if _digest() == digest else unfinished
 
 
 def _digest() -> str:

@@ -53,9 +53,6 @@ def serve(model: SecretsManager, port: int = 0) -> Iterator[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    # A client keeps its connection, as with AWS.
-    protocol_version = "HTTP/1.1"
-
     def __init__(self, model: SecretsManager, *args: Any) -> None:
         self._model = model
         super().__init__(*args)

@@ -28,9 +28,13 @@ def percentile(values: list[float], number: int) -> float:
     return quantiles(values, n=100)[number - 1] if len(values) > 1 else sum(values)
 
 
-@cache
 def over(secrets: int, spread: float, functions: int = DEFAULT, *, seed: int = 1) -> Day:
-    """Such a day, when it is over."""
+    """Such a day, when it is over; reckoned once."""
+    return _over(secrets, spread, functions, seed)
+
+
+@cache
+def _over(secrets: int, spread: float, functions: int, seed: int) -> Day:
     day = Day(secrets, spread, quotas=replace(QUOTAS, functions=functions), seed=seed)
     day.run()
     return day

@@ -1,4 +1,4 @@
-"""The functions in processes of their own, each invocation a new one, with a fault at one of their calls."""
+"""The functions in processes of their own, with a fault at one of their calls."""
 
 import json
 import os
@@ -179,15 +179,15 @@ def running(folder: Path, trusted: str) -> Iterator[Functions]:
     with log_file.open("wb") as log:
         command = [sys.executable, "-m", "tests.faults.function_process", str(path)]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
+    functions = Functions(path, log_file)
     try:
         while not path.exists():
             assert server.poll() is None, log_file.read_text()
             time.sleep(0.01)
-        functions = Functions(path, log_file)
         yield functions
+    finally:
         for process in functions.warm.values():
             process.close()
-    finally:
         server.kill()
         server.wait()
         with suppress(FileNotFoundError):

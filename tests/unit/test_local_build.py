@@ -40,6 +40,27 @@ def test_what_a_build_is_made_of_makes_another_one(project: Path, change: Callab
     assert build._digest() != before
 
 
+@pytest.mark.parametrize(("edited", "builds"), [(False, 1), (True, 2)])
+def test_a_build_is_used_again_unless_something_was_edited_while_it_was_made(
+    project: Path, monkeypatch: pytest.MonkeyPatch, edited: bool, builds: int
+) -> None:
+    source, made = project / "functions/rotation/model.py", []
+
+    def building(template: Path, log: Path) -> None:
+        made.append(template)
+        source.write_text("edited" if edited else "first")
+
+    monkeypatch.setattr(build, "_SAM", project / ".aws-sam")
+    monkeypatch.setattr(build, "_build", building)
+    monkeypatch.setattr(build, "_pack", lambda result: result.mkdir(parents=True))
+
+    for _ in range(2):
+        assert build._of_these_sources(project / "build.log").is_dir()
+        source.write_text("first")
+
+    assert len(made) == builds
+
+
 def test_what_python_keeps_beside_its_modules_makes_no_other_build(project: Path) -> None:
     before = build._digest()
 
