@@ -117,6 +117,15 @@ _of_executions = cache(executions._client.__wrapped__)
 _of_secrets = cache(secret_store._client.__wrapped__)
 
 
+def _forget_the_server() -> None:
+    """A fork has no thread that serves."""
+    _served.cache_clear()
+    _of_secrets.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget_the_server)
+
+
 @cache
 def deployment() -> Deployment:
     """The template, as it would have to be deployed for what is here."""
