@@ -11,6 +11,12 @@ def main() -> None:
         cli(prog_name="rotatorctl")
     except KeyboardInterrupt:
         sys.exit("Aborted!")
+    except OSError as error:
+        # Of a help text, or the version: what a command cannot print it tells itself.
+        from rotatorctl.render import drop  # noqa: PLC0415  as above
+
+        drop(sys.stdout)
+        sys.exit(f"It could not be written to standard output: {error.strerror}.")
 
 
 if __name__ == "__main__":

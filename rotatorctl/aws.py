@@ -10,6 +10,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 from botocore.loaders import create_loader
+from botocore.parsers import ResponseParserError
 
 from rotatorctl.result import CommandError, Problem
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_stepfunctions import SFNClient
 
-type AwsError = exceptions.ClientError | exceptions.BotoCoreError
+type AwsError = exceptions.ClientError | exceptions.BotoCoreError | ResponseParserError
 
-AWS_ERRORS = (exceptions.ClientError, exceptions.BotoCoreError)
+AWS_ERRORS = (exceptions.ClientError, exceptions.BotoCoreError, ResponseParserError)
 # Of these `explained` makes a problem; every other error is a defect of this tool.
 EXPLAINED = (CommandError, *AWS_ERRORS)
 _CONFIG = Config(
@@ -159,6 +160,9 @@ def explained(error: AwsError | CommandError) -> Problem:
     """An error as a sentence with a next step: this tool's own, or that of a call to AWS."""
     if isinstance(error, CommandError):
         return error.problem
+    if isinstance(error, ResponseParserError) or _is_a_page(error):
+        # Its text is all that was answered.
+        return Problem("UnavailableError", "what answers at the address of a service is not AWS", _REACH)
     if isinstance(error, exceptions.ClientError):
         answer = error.response["Error"]
         code, next_step = _CODES.get(answer["Code"], ("AwsError", _LATER if _passes(error) else _MEND))
@@ -167,6 +171,12 @@ def explained(error: AwsError | CommandError) -> Problem:
         if isinstance(error, kind):
             return Problem(code, str(error), next_step)
     return Problem("AwsError", str(error), _MEND)
+
+
+def _is_a_page(error: AwsError) -> bool:
+    """Of a web server's page botocore makes an error whose message is the page."""
+    told = error.response["Error"].get("Message", "") if isinstance(error, exceptions.ClientError) else ""
+    return told.lstrip()[:1] == "<"
 
 
 def _passes(error: exceptions.ClientError) -> bool:

@@ -5,7 +5,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
-from rich.console import Console
 
 from rotatorctl.cli_onboarding import offboard, onboard
 from rotatorctl.command import PATIENCE, Find, ask, command, pairs
@@ -18,6 +17,7 @@ from rotatorctl.commands.unstick import nothing_stuck
 from rotatorctl.commands.unstick import unstick as unstick_secret
 from rotatorctl.following import Following
 from rotatorctl.progress import stopped_by_ctrl_c, watched
+from rotatorctl.render import progress_console
 from rotatorctl.result import Result
 from rotatorctl.stuck import stuck
 
@@ -68,7 +68,7 @@ def rotate(find: Find, secrets: Sequence[str], tags: dict[str, str], patience: f
         raise click.UsageError("Name the secrets, or choose them by --tag KEY=VALUE.")
     stack = find()
     named = list(secrets) or chosen(stack, tags)
-    with stopped_by_ctrl_c() as stop, watched(Console(stderr=True)) as progress:
+    with stopped_by_ctrl_c() as stop, watched(progress_console()) as progress:
         return rotated(Following(stack, progress, stop, patience), named, Pace(**pace))
 
 
@@ -119,7 +119,7 @@ def unstick(find: Find, secret: str, yes: bool) -> Result:
         return nothing_stuck(secret)
     ask(found.plan, yes)
     doing = "looking which credential logs in; Ctrl-C stops watching, not looking"
-    with stopped_by_ctrl_c() as stop, watched(Console(stderr=True), doing) as progress:
+    with stopped_by_ctrl_c() as stop, watched(progress_console(), doing) as progress:
         return unstick_secret(found, Following(stack, progress, stop, patience=0))
 
 

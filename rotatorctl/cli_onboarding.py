@@ -6,7 +6,6 @@ from getpass import GetPassWarning
 from typing import Any, TextIO
 
 import click
-from rich.console import Console
 
 from rotatorctl.command import PATIENCE, Find, ask, command, pairs
 from rotatorctl.commands.offboard import leaving
@@ -20,6 +19,7 @@ from rotatorctl.new_secret import GENERATED, TYPED, Asked
 from rotatorctl.onboarding_file import FileContentError, read
 from rotatorctl.plan import Wanted, prepared
 from rotatorctl.progress import lines, stopped_by_ctrl_c, watched
+from rotatorctl.render import progress_console
 from rotatorctl.result import Result
 from rotatorctl.schedule import Schedule
 
@@ -82,13 +82,13 @@ def onboard(find: Find, secret: str | None, source: Mapping[str, Any], yes: bool
     name = _name(secret, given.get("name"))
     asked, wanted = _asked(given), _wanted(given)
     stack = find()
-    plan = prepared(stack, name, asked, wanted, lines(Console(stderr=True)))
+    plan = prepared(stack, name, asked, wanted, lines(progress_console()))
     if plan.problems:
         return refused(plan)
     if not plan.changes_nothing:
         ask(plan.text, yes)
     doing = "onboarding; Ctrl-C puts back what was changed, as far as AWS lets it"
-    with stopped_by_ctrl_c() as stop, watched(Console(stderr=True), doing) as progress:
+    with stopped_by_ctrl_c() as stop, watched(progress_console(), doing) as progress:
         return onboard_secret(plan, Following(stack, progress, stop, wanted.patience))
 
 

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from rotatorctl.aws import Aws
 from rotatorctl.deployed import Stack
+from rotatorctl.render import progress_file
 from rotatorctl.repeating import OPTIONS, with_options
 from rotatorctl.reporting import OUTPUT_OPTIONS, report
 from rotatorctl.result import Result
@@ -65,13 +66,14 @@ def ask(plan: str, yes: bool) -> None:
 
     Raises click.Abort if it is not to be done, click.UsageError where nobody can answer.
     """
-    click.echo(with_options(plan, _given()), err=True)
+    told = progress_file()
+    click.echo(with_options(plan, _given()), told, err=True)
     try:
         agrees = yes or click.confirm("Go on?", err=True)
-    except click.Abort:
-        if sys.stdin.isatty():
+    except (click.Abort, OSError) as silence:
+        if isinstance(silence, click.Abort) and sys.stdin.isatty():
             raise
-        click.echo(err=True)
+        click.echo(file=told, err=True)
         raise click.UsageError(
             "Nothing was changed: this asks before it changes anything, and there is no terminal to answer on; "
             "repeat it with --yes."
@@ -96,5 +98,5 @@ def pairs(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[s
     parted = [pair.partition("=") for pair in given]
     for key, equals, _value in parted:
         if not key or not equals:
-            raise click.BadParameter(f"{key!r} is not KEY=VALUE.")
+            raise click.BadParameter(f"{key or equals!r} is not KEY=VALUE.")
     return {key: value for key, _, value in parted}

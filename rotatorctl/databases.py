@@ -139,8 +139,8 @@ def _unavailable(name: str, status: str) -> CommandError:
 
 
 def _missing(aws: Aws, kind: str, identifier: str) -> CommandError:
-    listing = {CLUSTER: "describe-db-clusters --query DBClusters[].DBClusterIdentifier"}.get(
-        kind, "describe-db-instances --query DBInstances[].DBInstanceIdentifier"
+    listing = {CLUSTER: "describe-db-clusters --query 'DBClusters[].DBClusterIdentifier'"}.get(
+        kind, "describe-db-instances --query 'DBInstances[].DBInstanceIdentifier'"
     )
     return CommandError(
         "DatabaseNotFoundError",

@@ -40,8 +40,13 @@ def log_in_failed(plan: Plan, run: Run) -> Problem:
 
 def _mend(plan: Plan, run: Run, cause: Cause | None) -> str:
     """With the cause's command, but none for a secret that is deleted again, or for what is shown anyway."""
-    if cause is None or not cause.command or (plan.new and "{secret}" in cause.command):
+    if cause is None or not cause.command:
         return "mend that"
+    if plan.new and "{secret}" in cause.command:
+        return (
+            'mend that; what no option says, as "ssl": false, a secret can say that you make yourself and onboard then '
+            "(docs/engines.md#the-secrets-json)"
+        )
     command = command_of(plan.examined, run, cause)
     if run.execution.arn in command:
         return "mend that"
@@ -64,6 +69,19 @@ def not_rotated(secret: Described, why: Problem) -> Problem:
         f"it is attached and not rotated yet: {why.message}",
         f"{why.next_step}; then: rotatorctl rotate {secret.name}",
         secret.name,
+    )
+
+
+def not_put_back(plan: Plan, left: list[str]) -> Problem:
+    """`left` is what could not be undone, in words."""
+    name, arn = plan.secret.name, plan.secret.arn
+    off = f"to turn its rotation off: aws secretsmanager cancel-rotate-secret --secret-id {arn}"
+    delete = f"to delete the secret that was made: aws secretsmanager delete-secret --secret-id {arn}"
+    return Problem(
+        "NotPutBackError",
+        f"what had been changed could not be put back: {'; '.join(left)}",
+        f"`rotatorctl doctor {name}` shows how it stands; {delete if plan.new else off}",
+        name,
     )
 
 

@@ -71,6 +71,8 @@ def _scalar(key: str, value: object) -> str:
 def _tags(given: object) -> dict[str, str]:
     if not isinstance(given, Mapping):
         raise FileContentError(f"the key {_TAGS!r} needs keys and values of its own")
+    if "" in given:
+        raise FileContentError(f"the key {_TAGS!r} has a tag without a name")
     return {str(key): _scalar(f"{_TAGS}: {key}", value) for key, value in given.items()}
 
 

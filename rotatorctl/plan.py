@@ -55,10 +55,17 @@ class Plan:
     def problems(self) -> tuple[Problem, ...]:
         """What has to be mended before."""
         return tuple(
-            Problem(each.code, f"{each.what}: {each.why}", each.command, self.secret.name)
+            Problem(each.code, f"{each.what}: {each.why}", self._mends(each), self.secret.name)
             for each in self.findings
             if each.level == PROBLEM and each.check != _TOLD
         )
+
+    def _mends(self, finding: Finding) -> str:
+        """A tag that the secret is only to get is left out, and not taken off."""
+        tag = finding.command.rpartition(" --tag-keys ")[2] if " untag-resource " in finding.command else ""
+        if tag in self.change.new_tags:
+            return f"give the tag {tag} another value, or leave it out: --tag, or the key tags of the file"
+        return finding.command
 
     @property
     def changes_nothing(self) -> bool:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich import table
 from rich.console import Console
@@ -49,7 +49,7 @@ def show(result: Result, output: str) -> bool:
         _print(result, output)
     except OSError as error:
         if sys.stdout:
-            _drop(sys.stdout)
+            drop(sys.stdout)
         # A reader that has read enough, as `head` does, misses nothing.
         lost = () if isinstance(error, BrokenPipeError) else (_not_printed(error),)
         _complain((*result.problems, *lost))
@@ -73,6 +73,39 @@ def _print(result: Result, output: str) -> None:
             _say(console, block)
 
 
+class _Unheard:
+    """Standard error for what is told meanwhile: where it takes nothing, the result still comes."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except OSError:
+            drop(self._file)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError:
+            drop(self._file)
+
+
+def progress_file() -> TextIO | None:
+    """Standard error, of which it is no matter whether somebody reads it; none if it is closed."""
+    return cast(TextIO, _Unheard(sys.stderr)) if sys.stderr else None
+
+
+def progress_console() -> Console:
+    """The same for rich."""
+    return Console(file=progress_file(), stderr=True)
+
+
 def _not_printed(error: OSError) -> Problem:
     return Problem(
         "NotPrintedError",
@@ -82,8 +115,8 @@ def _not_printed(error: OSError) -> Problem:
     )
 
 
-def _drop(file: TextIO) -> None:
-    """What it has not taken would be tried again when the process ends, and fail again."""
+def drop(file: TextIO) -> None:
+    """From now on it takes anything: what it has not taken would be tried again when the process ends, and fail."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
@@ -96,7 +129,7 @@ def _complain(problems: Iterable[Problem]) -> None:
         for problem in problems:
             _say_problem(_console(sys.stderr), problem)
     except OSError:
-        _drop(sys.stderr)
+        drop(sys.stderr)
 
 
 def _say_problem(console: Console, problem: Problem) -> None:

@@ -2,7 +2,7 @@
 
 # A file for nobody else to read, which is removed at the end.
 _FILE = "(f=$(mktemp) && trap 'rm -f \"$f\"' EXIT && "
-_PUT = '"${{EDITOR:-vi}}" "$f" && aws secretsmanager put-secret-value --secret-id {secret} --secret-string "file://$f")'
+_PUT = '${{EDITOR:-vi}} "$f" && aws secretsmanager put-secret-value --secret-id {secret} --secret-string "file://$f")'
 # Formats for the commands that have the value of `{secret}` written, or the present one edited: it stands in no
 # argument, and is not printed.
 VALUE_WRITTEN = _FILE + _PUT
@@ -14,4 +14,4 @@ VALUE_EDITED = (
 
 def edited(fetch: str, put: str) -> str:
     """The command that has the present policy edited: both name policy.json."""
-    return f'{fetch} --output text > policy.json && "${{EDITOR:-vi}}" policy.json && {put}'
+    return f"{fetch} --output text > policy.json && ${{EDITOR:-vi}} policy.json && {put}"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
-from rich.console import Console
 
 from rotation.model import STEPS
 from rotatorctl.progress import watched
+from rotatorctl.render import progress_console, progress_file
 from rotatorctl.reporting import OUTPUT_OPTIONS, report
 from rotatorctl.result import CommandError, Result
 
@@ -49,7 +49,7 @@ def _offline(module: str) -> Any:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(text, progress_file(), err=True)
 
 
 @command
@@ -90,7 +90,7 @@ def drill(step: str) -> Result:
     The step's function gets no concurrency, so that Lambda refuses its calls. A client of its own tries which password
     logs in, after the failure and after the retry that succeeds. Exit code 0 only if every promise held.
     """
-    with watched(Console(stderr=True)) as progress:
+    with watched(progress_console()) as progress:
         result: Result = _offline("drill").drill(step, progress, _say)
     return result
 

@@ -50,8 +50,7 @@ def onboard(plan: Plan, following: Following) -> Result:
     try:
         outcome = _attached(plan, attachment)
     except BaseException:
-        # A fault of this tool, or nobody reads what it tells any more, which rich ends by SystemExit: nothing is left
-        # behind.
+        # A fault of this tool: nothing is left behind.
         _undo(plan, attachment)
         raise
     if isinstance(outcome, Failed):
@@ -85,19 +84,12 @@ def _put_back(plan: Plan, attachment: Attachment, failed: Failed) -> Result:
     name, why = plan.secret.name, failed.problem
     problems = [Problem(why.code, why.message, why.next_step, name)]
     if left:
-        problems.append(
-            Problem(
-                "NotPutBackError",
-                f"what had been changed could not be put back: {'; '.join(left)}",
-                f"`rotatorctl doctor {name}` shows how it stands; to turn its rotation off: aws secretsmanager "
-                f"cancel-rotate-secret --secret-id {plan.secret.arn}",
-                name,
-            )
-        )
-    stays = [] if plan.new else attachment.left()
+        problems.append(failures.not_put_back(plan, left))
+    stays = left if plan.new else attachment.left()
     shown = () if left else (f"{name}: {_as_before(plan, stays)}",)
-    data = _data(plan, PUT_BACK, failed.run) | {"left": stays}
-    return Result("onboard", data, (*shown, *(f"left: {each}" for each in stays)), tuple(problems))
+    data = _data(plan, PUT_BACK, failed.run) | {"left": stays, "created": bool(plan.new and left)}
+    lines = () if plan.new else (f"left: {each}" for each in stays)
+    return Result("onboard", data, (*shown, *lines), tuple(problems))
 
 
 def _undo(plan: Plan, attachment: Attachment) -> list[str]:

@@ -38,13 +38,15 @@ class Ran:
         return [problem["code"] for problem in json.loads(self.out)["problems"]]
 
 
-def started(deployed: Deployed, *arguments: str, stdin: str = "") -> "subprocess.Popen[str]":
+def started(
+    deployed: Deployed, *arguments: str, stdin: str = "", stderr: Any = subprocess.PIPE
+) -> "subprocess.Popen[str]":
     environment = {**deployed.stack.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'functions'}"}
     command = [sys.executable, "-m", "rotatorctl", *arguments]
     pipe = subprocess.PIPE
     # A shell lets what it starts in the background ignore Ctrl-C, and so all that this starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, env=environment, cwd="/", text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+    process = subprocess.Popen(command, env=environment, cwd="/", text=True, stdin=pipe, stdout=pipe, stderr=stderr)
     assert process.stdin
     process.stdin.write(stdin)
     process.stdin.close()
@@ -138,6 +140,14 @@ def test_a_failed_rotation_is_not_fine_and_rotate_retries_it_with_the_same_value
     assert second["versionId"] == first["versionId"]
     assert attached.password() == pending
     assert attached.logs_in(pending)
+
+
+def test_the_result_is_told_where_nobody_reads_the_progress(attached: DeployedSecret) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = ended(started(attached.deployed, "rotate", name(attached), "--output", "json", stderr=full))
+
+    assert (ran.code, ran.codes) == (0, [])
+    assert ran.data["secrets"][0]["outcome"] == "rotated"
 
 
 def test_a_rotation_under_way_is_joined(attached: DeployedSecret) -> None:

@@ -226,6 +226,7 @@ def test_a_tag_or_value_that_cannot_drive_a_rotation_is_refused(secret: Deployed
 
     assert (ran.code, ran.codes) == (1, ["InvalidSecret"])
     assert "unknown tag 'rotation:speed'" in ran.out
+    assert "give the tag rotation:speed another value, or leave it out" in ran.out
     assert tags(secret) == {}
 
 

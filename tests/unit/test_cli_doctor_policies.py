@@ -131,7 +131,7 @@ def test_a_policy_that_denies_the_functions_is_a_problem_that_names_statement_an
     )
     assert found["ResourcePolicyDenies"].command == (
         f"aws secretsmanager get-resource-policy --secret-id {ARN} --query ResourcePolicy --output text > policy.json "
-        f'&& "${{EDITOR:-vi}}" policy.json && aws secretsmanager put-resource-policy --secret-id {ARN} '
+        f"&& ${{EDITOR:-vi}} policy.json && aws secretsmanager put-resource-policy --secret-id {ARN} "
         "--resource-policy file://policy.json --block-public-policy"
     )
 
@@ -211,7 +211,7 @@ def test_a_key_that_names_others_alone_keeps_the_functions_out() -> None:
     )
     assert found["KeyPolicyLacksRoles"].command == (
         "aws kms get-key-policy --key-id 1 --policy-name default --query Policy --output text > policy.json "
-        '&& "${EDITOR:-vi}" policy.json && '
+        "&& ${EDITOR:-vi} policy.json && "
         "aws kms put-key-policy --key-id 1 --policy-name default --policy file://policy.json"
     )
 

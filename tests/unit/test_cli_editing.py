@@ -18,6 +18,7 @@ case "$*" in
 esac
 """
 EDITOR = """#!/bin/sh
+[ "$1" = --wait ] && shift
 ls -l "$1" | cut -c1-10 > rights
 echo "$1" > name
 sed 's/^old/new/' "$1" > edited && cat edited > "$1"
@@ -32,7 +33,7 @@ def test_a_value_is_put_from_a_file_for_nobody_else_which_is_gone_afterwards(
     for name, script in (("aws", AWS), ("editor", EDITOR)):
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o700)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "EDITOR": "editor", "TMPDIR": str(tmp_path)}
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "EDITOR": "editor --wait", "TMPDIR": str(tmp_path)}
 
     ran = subprocess.run(
         command.format(secret=ARN), shell=True, cwd=tmp_path, env=environment, capture_output=True, check=False

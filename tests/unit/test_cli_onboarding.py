@@ -54,6 +54,7 @@ ENDPOINT = {"Address": "orders.example", "Port": 5433}
         (["app", "--cluster", "a", "--engine", "postgres"], "are looked up"),
         (["app", "--host", "a", "--generate", "--password-from", "b"], "two passwords"),
         (["app", "--tag", "team"], "'team' is not KEY=VALUE"),
+        (["app", "--tag", "=orders"], "'=' is not KEY=VALUE"),
         (["app", "--password", "x"], "No such option"),
     ],
 )
@@ -112,6 +113,7 @@ def test_a_file_says_the_same_as_options() -> None:
         ("host: [a, b]", "the key 'host' needs a text or a number"),
         ("host: true", "the key 'host' needs a text or a number"),
         ("tags: a", "the key 'tags' needs keys and values"),
+        ("tags: {'': a}", "the key 'tags' has a tag without a name"),
         ("{schedule: 30d, rotatePasswordInDays: 30}", "both rotatePasswordInDays and schedule"),
         ("!!python/object/apply:os.getcwd []", "it is no YAML"),
         ("rotatePasswordInDays: 2026-13-45", "looks like a number or a date and is none"),
@@ -490,6 +492,25 @@ def test_what_another_function_rotated_is_said_to_be_put_back_and_nothing_is_lef
     assert result.shown == (f"app: put back: {FUNCTION}-former rotates it, every 30 days",)
     assert result.data["left"] == []
     assert plan.text.endswith("If they cannot, all this is put back.")
+
+
+def test_a_secret_that_was_made_and_cannot_be_deleted_again_is_told_with_the_command_that_deletes_it() -> None:
+    plan = replace(plan_of(**NEVER_ROTATED), new=NewSecret("{}", "", logs_in=True))
+    answers = ("create_secret", "rotate_secret", "cancel_rotate_secret", "describe_secret", "no delete_secret")
+
+    result = carried_out(plan, None, *answers)
+
+    assert [each.code for each in result.problems] == ["NotStartedError", "NotPutBackError"]
+    assert result.problems[1].next_step.endswith(f"aws secretsmanager delete-secret --secret-id {ARN}")
+    assert (result.data["created"], len(result.data["left"])) == (True, 1)
+
+
+def test_a_secret_that_is_made_with_tls_and_meets_a_server_without_it_can_be_made_otherwise() -> None:
+    plan = replace(plan_of(), new=NewSecret(VALUE, "", logs_in=True))
+
+    problem = log_in_failed(plan, failed_log_in("InvalidSecretError", "db.example:5432 does not speak TLS"))
+
+    assert '"ssl": false' in problem.next_step
 
 
 def test_a_secret_that_cannot_be_read_once_it_is_attached_is_said_to_be_attached() -> None:

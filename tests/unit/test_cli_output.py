@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 from botocore import exceptions
+from botocore.parsers import ResponseParserError
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -125,6 +126,23 @@ def test_an_error_of_aws_is_a_sentence_with_a_next_step(error: AwsError, code: s
     assert problem.code == code
     assert problem.message
     assert problem.next_step
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResponseParserError("Unable to parse response: <!DOCTYPE HTML>"),
+        exceptions.ClientError({"Error": {"Code": "501", "Message": " <!DOCTYPE HTML>"}}, "DescribeSecret"),
+    ],
+)
+def test_a_page_of_the_web_is_no_answer_of_aws_and_is_not_shown(error: AwsError) -> None:
+    problem = explained(error)
+
+    assert (problem.code, problem.message) == (
+        "UnavailableError",
+        "what answers at the address of a service is not AWS",
+    )
+    assert "AWS_ENDPOINT_URL" in problem.next_step
 
 
 @pytest.mark.parametrize(
