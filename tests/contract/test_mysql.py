@@ -1131,7 +1131,7 @@ def test_a_greeting_that_is_none_is_unavailable(world: MySQLWorld, greeting: byt
         client.sendall(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
 
     user = world.user()
-    with answering(talk) as port, pytest.raises(UnavailableError):
+    with answering(talk) as port, pytest.raises(UnavailableError, match=rf"at 127\.0\.0\.1:{port}: .+"):
         ENGINE.verify(replace(user, port=port))
 
 
