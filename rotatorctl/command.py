@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from rotatorctl.aws import Aws
 from rotatorctl.deployed import Stack
-from rotatorctl.render import progress_file
+from rotatorctl.render import standard_error
 from rotatorctl.repeating import OPTIONS, with_options
 from rotatorctl.reporting import OUTPUT_OPTIONS, report
 from rotatorctl.result import Result
@@ -66,7 +66,7 @@ def ask(plan: str, yes: bool) -> None:
 
     Raises click.Abort if it is not to be done, click.UsageError where nobody can answer.
     """
-    told = progress_file()
+    told = standard_error()
     click.echo(with_options(plan, _given()), told, err=True)
     try:
         agrees = yes or click.confirm("Go on?", err=True)

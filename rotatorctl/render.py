@@ -74,7 +74,7 @@ def _print(result: Result, output: str) -> None:
 
 
 class _Unheard:
-    """Standard error for what is told meanwhile: where it takes nothing, the result still comes."""
+    """Standard error for what is told beside the result: where it takes nothing, the result still comes."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -96,14 +96,14 @@ class _Unheard:
             drop(self._file)
 
 
-def progress_file() -> TextIO | None:
+def standard_error() -> TextIO | None:
     """Standard error, of which it is no matter whether somebody reads it; none if it is closed."""
     return cast(TextIO, _Unheard(sys.stderr)) if sys.stderr else None
 
 
 def progress_console() -> Console:
     """The same for rich."""
-    return Console(file=progress_file(), stderr=True)
+    return Console(file=standard_error(), stderr=True)
 
 
 def _not_printed(error: OSError) -> Problem:
@@ -123,13 +123,9 @@ def drop(file: TextIO) -> None:
 
 def _complain(problems: Iterable[Problem]) -> None:
     """Where standard error takes nothing, the exit code alone tells."""
-    if sys.stderr is None:
-        return
-    try:
+    if stderr := standard_error():
         for problem in problems:
-            _say_problem(_console(sys.stderr), problem)
-    except OSError:
-        drop(sys.stderr)
+            _say_problem(_console(stderr), problem)
 
 
 def _say_problem(console: Console, problem: Problem) -> None:

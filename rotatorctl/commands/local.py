@@ -10,7 +10,7 @@ import click
 
 from rotation.model import STEPS
 from rotatorctl.progress import watched
-from rotatorctl.render import progress_console, progress_file
+from rotatorctl.render import progress_console, standard_error
 from rotatorctl.reporting import OUTPUT_OPTIONS, report
 from rotatorctl.result import CommandError, Result
 
@@ -49,7 +49,7 @@ def _offline(module: str) -> Any:
 
 
 def _say(text: str) -> None:
-    click.echo(text, progress_file(), err=True)
+    click.echo(text, standard_error(), err=True)
 
 
 @command

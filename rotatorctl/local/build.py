@@ -57,11 +57,11 @@ def built(template: Path, folder: Path) -> Path:
     result = folder / "build"
     shutil.rmtree(result, ignore_errors=True)
     with alone():
-        if template != TEMPLATE:
+        if template == TEMPLATE:
+            shutil.copytree(_of_these_sources(folder / "build.log"), result)
+        else:
             _build(template, folder / "build.log")
             _pack(result)
-        else:
-            shutil.copytree(_of_these_sources(folder / "build.log"), result)
     return result / "template.yaml"
 
 

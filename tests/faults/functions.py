@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -94,7 +94,7 @@ class Functions:
     def land(self) -> None:
         """Let a late call take effect, if one waits."""
         if self._late:
-            with self._late as process:
+            with closing(self._late) as process:
                 self._late = None
                 process.tell("go")
                 process.lines.read()
@@ -163,12 +163,6 @@ class _Process:
     def close(self) -> None:
         self.lines.close()
         self.connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 @contextmanager
