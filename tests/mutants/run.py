@@ -27,7 +27,7 @@ PROCESSES = 4
 # Of what is no engine's.
 PARTS = 2
 SEED = 20261125
-# mutmut needs another release of click than the AWS SAM CLI, so it has an environment of its own.
+# Nothing else needs what mutmut brings, so it has an environment of its own.
 MUTMUT = ROOT / ".venv-mutants/bin/python"
 
 UNIT = [
@@ -124,17 +124,17 @@ def tried(group: Group, mutants: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def report(mutants: list[dict[str, Any]], results: list[dict[str, Any]]) -> int:
-    outcome = {result["name"]: result["outcome"] for result in results}
+    outcome = {mutant["name"]: "not tried" for mutant in mutants} | {each["name"]: each["outcome"] for each in results}
     modules: dict[str, Counter[str]] = defaultdict(Counter)
     for mutant in mutants:
-        modules[mutant["file"]][outcome.get(mutant["name"], "not tried")] += 1
+        modules[mutant["file"]][outcome[mutant["name"]]] += 1
     (ROOT / "build/mutants.json").write_text(json.dumps({"modules": modules, "results": results}, indent=1))
     for file, counts in modules.items():
         print(line(file.removeprefix("functions/rotation/"), counts))
     print(line("all", sum(modules.values(), Counter())))
     known = {each for each in SURVIVORS.read_text().splitlines() if each and not each.startswith("#")}
     new = [name for name, how in outcome.items() if how not in ("killed", "timeout") and name not in known]
-    print(*(f"survives: {name}" for name in new), sep="\n")
+    print(*(f"{outcome[name]}: {name}" for name in new), sep="\n")
     return int(bool(new))
 
 

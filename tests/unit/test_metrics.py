@@ -16,6 +16,7 @@ from rotation.labels import Labels
 from rotation.metrics import (
     OUTCOMES,
     count_attempt,
+    count_if_nobody_looked,
     count_if_nobody_was_told,
     count_not_started,
     count_refused,
@@ -126,6 +127,22 @@ def test_a_person_who_is_needed_is_called_once_for_the_same(capsys: pytest.Captu
         count_attempt(again, report("needs a person", key), KIND)
 
     assert [line["NeedsAPerson"] for line in emitted(capsys) if "NeedsAPerson" in line] == [[0.0], [1.0]]
+
+
+def test_a_rollback_that_did_not_end_is_counted_with_what_is_known_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"SecretId": "payments/db", "Mode": "RollBack", "Attempt": 2}
+    count_if_nobody_looked(Execution("arn", "name-2-rollback", "TIMED_OUT", about, "States.Timeout", ""))
+
+    (line,) = emitted(capsys)
+    known = {
+        "NeedsAPerson": [1.0],
+        "secret": "payments/db",
+        "outcome": "needs a person",
+        "attempt": 2,
+        "step": "RollBack",
+        "error": "States.Timeout",
+    }
+    assert {name: line[name] for name in known} == known
 
 
 def test_every_field_that_a_query_asks_for_is_in_the_logs(

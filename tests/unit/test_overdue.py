@@ -256,6 +256,16 @@ def test_the_message_says_what_to_do_and_has_the_form_of_the_other_alerts(accoun
     }
 
 
+def test_where_no_rotation_is_under_way_the_mail_says_so_and_promises_no_retry(account: Account) -> None:
+    account.rotated("app")
+
+    (secret,) = secret_store.rotated_by(ROTATE_ARN)
+    _, _, mail = overdue_alert(Standing(secret, date(2026, 4, 2)))
+
+    assert "\nPending:       none\n" in mail
+    assert "\nTo rotate it now; if that fails in the workflow, a message tells why:\n" in mail
+
+
 def test_a_rotation_that_did_not_end_is_named_with_the_command_that_gives_it_up(account: Account) -> None:
     arn = account.rotated("app")
     pending = "b" * 32

@@ -333,6 +333,16 @@ def test_a_credential_that_could_not_be_restored_is_told_with_what_was_tried(
     assert rollback._none_works(failure, tried, WHERE) == Finding("needs a person", working, why, WHERE)
 
 
+def test_each_version_that_was_tried_in_vain_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollback, "accepts", lambda engine, credentials: False)
+    with begun(APP) as account:
+        account.stage(APP | {"password": "pending-2Wm"})
+
+        finding = rollback._restore(account.rotation(), Failure("SetSecret", "UnavailableError"))
+
+    assert (finding.outcome, finding.why) == (NEEDS_A_PERSON, "refused: AWSCURRENT and AWSPENDING")
+
+
 def test_the_credential_that_works_in_the_place_of_awscurrents_is_named_with_its_version_and_the_reason(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,13 @@ def test_port_and_database_have_the_engines_defaults(engine: str, absent: str | 
     assert (found.port, found.dbname) == (5432, "postgres")
 
 
+@pytest.mark.parametrize(
+    ("engine", "port"), [("mysql", 3306), ("mariadb", 3306), ("mongo", 27017), ("redis", 6379), ("valkey", 6379)]
+)
+def test_a_service_listens_where_it_does_by_default(engine: str, port: int) -> None:
+    assert parse(without("port") | {"engine": engine}).credentials.port == port
+
+
 def test_a_secret_without_a_server_needs_a_password_and_nothing_else() -> None:
     found = parse({"engine": "generic", "password": "Zk3-vQ9_xT7"}).credentials
 
