@@ -216,8 +216,10 @@ class TestLateStatement:
         def killed(handler: Handler) -> Handler:
             def called(event: Any, context: Any) -> Any:
                 nonlocal late
-                late = threading.Thread(target=unheard, args=(handler, event, context))
-                late.start()
+                # Started before the test can see it: a retry comes while the test waits for the one before.
+                thread = threading.Thread(target=unheard, args=(handler, event, context))
+                thread.start()
+                late = thread
                 sent.set()
                 raise FunctionFailedError(error, "nobody hears from it while the statement waits")
 
