@@ -1,7 +1,6 @@
 """Every edge of a rotation once, with one of the kinds of fault that apply to it; `make faults` tries them all."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -11,8 +10,6 @@ from tests.faults.sweep import REJECTED_VALUE, edges_of_a_rejection, knows_the_e
 from tests.faults.trial import Stage, recorded
 from tests.workflow.applications import CASES, Case
 
-PARTS = 4
-
 
 def one_kind_each(edges: list[Edge], case: Case) -> Iterator[Fault]:
     """For each edge another one of its kinds, and for the same edge of the next case another one."""
@@ -20,21 +17,17 @@ def one_kind_each(edges: list[Edge], case: Case) -> Iterator[Fault]:
         yield Fault(edge, edge.kinds[number % len(edge.kinds)])
 
 
-def parts() -> Iterator[Any]:
-    """Each case; the first one, which has several times as many edges, in parts, each a process's own."""
-    for case in CASES:
-        count = PARTS if case == CASES[0] else 1
-        for part in range(count):
-            name = f"{case}, {part + 1} of {count}"
-            yield pytest.param(case, slice(part, None, count), marks=pytest.mark.xdist_group(name), id=name)
+def of(kind: str) -> pytest.MarkDecorator:
+    """Those on one kind of server run in one process: to set one up takes as long as some trials."""
+    return pytest.mark.xdist_group(f"edges of {kind}")
 
 
-@pytest.mark.parametrize(("case", "part"), list(parts()))
-def test_one_fault_at_any_edge_breaks_no_promise(case: Case, part: slice, stage_of: Callable[[str], Stage]) -> None:
+@pytest.mark.parametrize("case", [pytest.param(case, marks=of(case.kind), id=str(case)) for case in CASES])
+def test_one_fault_at_any_edge_breaks_no_promise(case: Case, stage_of: Callable[[str], Stage]) -> None:
     stage, broken = stage_of(case.kind), []
     edges = recorded(stage, case)
     tried = [edge for edge in edges if case == CASES[0] or knows_the_engine(edge)]
-    for fault in list(one_kind_each(tried, case))[part]:
+    for fault in one_kind_each(tried, case):
         with stage.trial(case, fault) as trial:
             verdict = judged(trial, (fault,))
         broken += [verdict] if verdict.broken else []
@@ -43,7 +36,7 @@ def test_one_fault_at_any_edge_breaks_no_promise(case: Case, part: slice, stage_
     assert broken == []
 
 
-@pytest.mark.xdist_group("edges of a rejection")
+@of(CASES[0].kind)
 def test_a_value_that_is_refused_for_good_is_given_up_with_one_fault_at_any_edge_of_the_rollback(
     stage_of: Callable[[str], Stage],
 ) -> None:

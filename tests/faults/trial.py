@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
-from rotation import waiting
 from rotation.executions import ROLLBACK
 from rotatorctl.local.secrets_manager import SecretsManagerError
 from tests.contract.worlds import WORLDS
@@ -30,9 +29,6 @@ from tests.workflow.machine import ROTATE, STATES
 TOLD = ["AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "CONSOLE_URL"]
 TOLD += ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "PRIVATE_CA"]
 NOT_STARTED = "not started"
-# Seconds between two looks of `rotate` that waits: with fewer, looking would take the longest of all that a trial does;
-# with more, a rotation could be over before the first.
-LOOK = 0.15
 
 
 @dataclass(frozen=True)
@@ -187,7 +183,6 @@ class Stage:
         """An application whose functions run in processes of their own, with these faults laid."""
         with (
             patch.dict(os.environ, PRIVATE_CA=self.server.ca_pem),
-            patch.object(waiting, "LABELS_EVERY", LOOK),
             rotating(case, self.server, self.definition) as application,
         ):
             environment = {name: os.environ[name] for name in TOLD}

@@ -311,6 +311,9 @@ def handler(caller: str) -> Handler:
     return acting_as(caller, importlib.import_module(module).handler)
 
 
+# Seconds between two looks of `rotate` that waits: with fewer, looking would take longest of all that a test does; with
+# more, a rotation could be over before the first.
+_LOOK = 0.15
 # What is replaced: what would be done again and again, what takes time, and what AWS does otherwise.
 _INSTEAD: tuple[tuple[Any, str, Any], ...] = (
     (LambdaSimpleBackend, "invoke", Lambda.invoke),
@@ -322,9 +325,9 @@ _INSTEAD: tuple[tuple[Any, str, Any], ...] = (
     (_aliases, "_alias_event_name", lambda _, name: _event_name(name)),
     (Subscription, "private_key", lambda _: _signing_key()),
     (retrier_decl, "time", _Hurry()),
-    (waiting, "LABELS_EVERY", 0.05),
-    (waiting, "EXECUTION_FIRST", (0.05, 0.05)),
-    (waiting, "EXECUTION_AGAIN", (0.05, 0.05)),
+    (waiting, "LABELS_EVERY", _LOOK),
+    (waiting, "EXECUTION_FIRST", (_LOOK, _LOOK)),
+    (waiting, "EXECUTION_AGAIN", (_LOOK, _LOOK)),
     (waiting, "LOG_IN_AGAIN", (0.05, 0.05)),
 )
 
