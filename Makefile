@@ -7,6 +7,8 @@ PYTHON := $(shell for python in python3.13 $$HOME/.pyenv/versions/3.13*/bin/pyth
 # `sam build` looks for a python3.13 on PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Hundreds of processes read this project's modules; each would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 SOURCES := $(wildcard functions rotatorctl tests)
 LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
@@ -14,10 +16,16 @@ LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes
 
 .PHONY: setup check test demo faults bench mutants smoke-aws lock clean
 
-setup: .venv/.installed .venv-emulator/.installed .venv-mongo/.installed
+setup: .venv/.installed .venv/bin/sam .venv-emulator/.installed .venv-mongo/.installed
 
 .venv/.installed: requirements/dev.txt
 	$(call install,.venv,$<)
+
+.venv-sam/.installed: requirements/sam.txt
+	$(call install,.venv-sam,$<)
+
+.venv/bin/sam: | .venv/.installed .venv-sam/.installed
+	ln -s ../../.venv-sam/bin/sam $@
 
 .venv-emulator/.installed: requirements/emulator.txt
 	$(call install,.venv-emulator,$<)
@@ -39,7 +47,7 @@ define install
 endef
 
 # The scanner asks no server: --skip-download leaves out its links, the variable its look for a newer release.
-check: .venv/.installed .venv-scan/.installed
+check: .venv/.installed .venv/bin/sam .venv-scan/.installed
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	mypy functions/rotation functions/*.py rotatorctl tests
@@ -53,7 +61,7 @@ check: .venv/.installed .venv-scan/.installed
 test: setup
 	pytest --numprocesses 4 --dist loadgroup
 
-demo: .venv/.installed .venv-emulator/.installed
+demo: .venv/.installed .venv/bin/sam .venv-emulator/.installed
 	PYTHONPATH=functions:. python -m rotatorctl.local.demo
 
 # Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour on two cores.
@@ -77,10 +85,11 @@ smoke-aws: .venv/.installed
 lock: .venv/.installed
 	$(LOCK) $(UPGRADE) -o functions/requirements.txt requirements/functions.in
 	$(LOCK) $(UPGRADE) -o requirements/dev.txt requirements/dev.in
+	$(LOCK) $(UPGRADE) -o requirements/sam.txt requirements/sam.in
 	$(LOCK) $(UPGRADE) -o requirements/emulator.txt requirements/emulator.in
 	$(LOCK) $(UPGRADE) -o requirements/mongo.txt requirements/mongo.in
 	$(LOCK) $(UPGRADE) -o requirements/mutants.txt requirements/mutants.in
 	$(LOCK) $(UPGRADE) -o requirements/scan.txt requirements/scan.in
 
 clean:
-	rm -rf .venv .venv-emulator .venv-mongo .venv-mutants .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sam .venv-emulator .venv-mongo .venv-mutants .venv-scan .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

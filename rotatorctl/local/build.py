@@ -6,17 +6,21 @@ zip, which is made once for the same sources: copying, zipping and unpacking the
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+import yaml
 
 from rotatorctl.local.emulator import REGION, ROOT
 
@@ -110,7 +114,9 @@ def _pack(result: Path) -> None:
         copy = result / template.relative_to(_BUILT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         up = "../" * (len(template.relative_to(_BUILT).parts) - 1)
-        copy.write_text(_with_places(_running_here(template.read_text(), f"{up}{_CODE}"), template.parent))
+        text = _with_places(_running_here(template.read_text(), f"{up}{_CODE}"), template.parent)
+        # As JSON, which is YAML as well: the SAM CLI reads it ten times, and YAML takes it a third of a deployment.
+        copy.write_text(json.dumps(yaml.load(text, yaml.CSafeLoader)))
     _zip(_BUILT / first, result / _CODE)
 
 
@@ -155,8 +161,11 @@ def overridden(parameters: Mapping[str, str]) -> list[str]:
 
 
 def sam(*arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
-    """Run the SAM CLI. Raises DeploymentError."""
-    programs = Path(sys.executable).parent
+    """Run the SAM CLI, with its settings beside `log`. Raises DeploymentError."""
+    programs, settings = Path(sys.executable).parent, log.parent / "sam"
+    settings.mkdir(exist_ok=True)
+    # Otherwise it asks its maker's server for a newer release, each time that it has not done so before.
+    (settings / "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}))
     with log.open("wb") as output:
         finished = subprocess.run(
             [programs / "sam", *(argument for part in arguments for argument in part)],
@@ -165,6 +174,7 @@ def sam(*arguments: list[str], environment: Mapping[str, str], log: Path) -> Non
             env={
                 **environment,
                 "SAM_CLI_TELEMETRY": "0",
+                "__SAM_CLI_APP_DIR": str(settings),
                 "SAM_CLI_POLL_DELAY": "0.2",
                 "PATH": f"{programs}:{os.environ['PATH']}",
             },

@@ -199,7 +199,7 @@ def deploy(
     sam(
         ["deploy", "--template-file", str(built_template), "--stack-name", name, "--s3-bucket", _BUCKET],
         ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"],
+        ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar", "--use-json"],
         overridden({**parameters, **THIS_MACHINE}),
         environment=environment,
         log=folder / "deploy.log",

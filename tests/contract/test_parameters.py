@@ -1,5 +1,6 @@
 """What a stack comes to by its parameters: what the nested stack is given, what is there, who is called."""
 
+import json
 import re
 import subprocess
 from collections.abc import Mapping
@@ -7,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.cli.types import CfnParameterOverridesType
-from samcli.commands.deploy.guided_config import GuidedConfig
 
 from rotatorctl.local.certificates import CertificateAuthority
 from tests.templates import ROOT, TEMPLATE, Deployment
@@ -189,8 +188,21 @@ def test_a_runbooks_url_holds_no_sign_that_means_something_where_it_is_filled_in
     assert not pattern.fullmatch(f"https://wiki.example.com/a{sign}b")
 
 
+def by_sam(code: str, given: str) -> Any:
+    """What the SAM CLI makes of a text; it has an environment of its own."""
+    program = f"import json, sys; given = sys.stdin.read(); {code}; json.dump(made, sys.stdout)"
+    command: list[str | Path] = [ROOT / ".venv-sam/bin/python", "-c", program]
+    return json.loads(subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout)
+
+
 def as_sam_reads(overrides: str) -> Any:
-    return CfnParameterOverridesType().convert((overrides,), None, None)
+    code = "from samcli.cli.types import CfnParameterOverridesType as Type; made = Type().convert((given,), None, None)"
+    return by_sam(code, overrides)
+
+
+def as_sam_keeps(value: str) -> str:
+    code = "from samcli.commands.deploy.guided_config import GuidedConfig; "
+    return str(by_sam(code + "made = GuidedConfig.quote_parameter_values(given)", value))
 
 
 def test_the_command_for_a_certificate_hands_over_all_of_it_and_unquoted_it_is_refused(tmp_path: Path) -> None:
@@ -207,7 +219,7 @@ def test_the_command_for_a_certificate_hands_over_all_of_it_and_unquoted_it_is_r
     unquoted = as_sam_reads(f"PrivateCaCertificate={CA}")["PrivateCaCertificate"]
     assert not re.fullmatch(TEMPLATE["Parameters"]["PrivateCaCertificate"]["AllowedPattern"], unquoted)
     # As --guided keeps it in samconfig.toml.
-    assert as_sam_reads(f"PrivateCaCertificate={GuidedConfig.quote_parameter_values(CA)}")["PrivateCaCertificate"] == CA
+    assert as_sam_reads(f"PrivateCaCertificate={as_sam_keeps(CA)}")["PrivateCaCertificate"] == CA
 
 
 def test_every_parameter_is_tried() -> None:

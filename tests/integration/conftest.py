@@ -29,6 +29,7 @@ class Deployed:
     others: Mapping[str, World]
     queue: str
     mails_read: int = 0
+    _ended: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def secret(self) -> "DeployedSecret":
         user, password = f"app-{secrets.token_hex(4)}", secrets.token_urlsafe(18)
@@ -50,6 +51,16 @@ class Deployed:
             resources = client.describe_stack_resources(StackName=made.get(stack, stack))["StackResources"]
             made |= {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
         return made[logical_id]
+
+    def executions(self) -> Iterator[dict[str, Any]]:
+        """All of the state machine. To describe those that ended long ago took tests that wait most of their time."""
+        client = self.stack.client("stepfunctions")
+        for each in client.list_executions(stateMachineArn=self.stack.outputs["StateMachineArn"])["executions"]:
+            arn = each["executionArn"]
+            described = self._ended.get(arn) or dict(client.describe_execution(executionArn=arn))
+            if described["status"] != "RUNNING":
+                self._ended[arn] = described
+            yield described
 
     def throttled(self, logical_id: str) -> AbstractContextManager[None]:
         """Lambda refuses every call of that function."""
@@ -83,10 +94,7 @@ class DeployedSecret:
         return str(rotation.outcome)
 
     def executions(self) -> list[dict[str, Any]]:
-        client = self.deployed.stack.client("stepfunctions")
-        listed = client.list_executions(stateMachineArn=self.deployed.stack.outputs["StateMachineArn"])["executions"]
-        described: list[Any] = [client.describe_execution(executionArn=each["executionArn"]) for each in listed]
-        own = [each for each in described if json.loads(each["input"])["SecretId"] == self.arn]
+        own = [each for each in self.deployed.executions() if json.loads(each["input"])["SecretId"] == self.arn]
         return sorted(own, key=lambda each: each["startDate"])
 
     def states(self, execution: str) -> list[str]:

@@ -1,20 +1,16 @@
 """rotatorctl as a person runs it, in a process of its own, against the deployed stack with a real PostgreSQL."""
 
-import json
-import os
 import secrets as randomness
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.contract.mysql_world import MySQLWorld
+from tests.integration.command import Command, Ran
 from tests.integration.conftest import Deployed, DeployedSecret, until
 from tests.integration.test_deployed_engines import application
 
@@ -23,44 +19,12 @@ pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
 ROOT = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)["data"]
-
-    @property
-    def codes(self) -> list[str]:
-        return [problem["code"] for problem in json.loads(self.out)["problems"]]
-
-
-def started(
-    deployed: Deployed, *arguments: str, stdin: str = "", stderr: Any = subprocess.PIPE
-) -> "subprocess.Popen[str]":
-    environment = {**deployed.stack.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'functions'}"}
-    command = [sys.executable, "-m", "rotatorctl", *arguments]
-    pipe = subprocess.PIPE
-    # A shell lets what it starts in the background ignore Ctrl-C, and so all that this starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, env=environment, cwd="/", text=True, stdin=pipe, stdout=pipe, stderr=stderr)
-    assert process.stdin
-    process.stdin.write(stdin)
-    process.stdin.close()
-    process.stdin = None
-    return process
-
-
-def ended(process: "subprocess.Popen[str]") -> Ran:
-    out, err = process.communicate(timeout=120)
-    return Ran(process.returncode, out, err)
+def started(deployed: Deployed, *arguments: str, stdin: str = "", stderr: str = "") -> Command:
+    return Command.started(arguments, deployed.stack.environment, stdin, stderr)
 
 
 def rotatorctl(deployed: Deployed, *arguments: str) -> Ran:
-    return ended(started(deployed, *arguments))
+    return started(deployed, *arguments).ended()
 
 
 @contextmanager
@@ -143,8 +107,7 @@ def test_a_failed_rotation_is_not_fine_and_rotate_retries_it_with_the_same_value
 
 
 def test_the_result_is_told_where_nobody_reads_the_progress(attached: DeployedSecret) -> None:
-    with Path("/dev/full").open("w") as full:
-        ran = ended(started(attached.deployed, "rotate", name(attached), "--output", "json", stderr=full))
+    ran = started(attached.deployed, "rotate", name(attached), "--output", "json", stderr="/dev/full").ended()
 
     assert (ran.code, ran.codes) == (0, [])
     assert ran.data["secrets"][0]["outcome"] == "rotated"
@@ -155,9 +118,8 @@ def test_a_rotation_under_way_is_joined(attached: DeployedSecret) -> None:
         first = rotatorctl(attached.deployed, "rotate", name(attached), "--no-wait", "--output", "json")
         waits_for_the_lock(attached)
         joining = started(attached.deployed, "rotate", name(attached), "--output", "json")
-        assert joining.stderr
         until(lambda: "SetSecret" in joining.stderr.readline())
-    second = ended(joining)
+    second = joining.ended()
 
     assert (first.code, first.data["secrets"][0]["outcome"]) == (0, "started")
     assert (second.data["secrets"][0]["how"], second.data["secrets"][0]["outcome"]) == ("joined", "rotated")
@@ -168,10 +130,9 @@ def test_ctrl_c_says_what_goes_on_and_begins_nothing_more(attached: DeployedSecr
     other = attached.deployed.secret()
     with locked(attached):
         process = started(attached.deployed, "rotate", name(attached), name(other), "--output", "json")
-        assert process.stderr
         until(lambda: "SetSecret" in process.stderr.readline())
-        process.send_signal(signal.SIGINT)
-        ran = ended(process)
+        process.interrupt()
+        ran = process.ended()
 
     assert (ran.code, ran.codes) == (1, ["StillRunningError", "NotAllRotatedError"])
     assert ran.data["secrets"][0]["outcome"] == "running"
@@ -187,7 +148,7 @@ def test_a_stopped_execution_is_followed_to_the_end_of_its_rollback(attached: De
         waits_for_the_lock(attached)
         (running,) = [each for each in attached.executions() if each["status"] == "RUNNING"]
         attached.deployed.stack.client("stepfunctions").stop_execution(executionArn=running["executionArn"])
-    ran = ended(process)
+    ran = process.ended()
 
     (rotated,) = ran.data["secrets"]
     assert (ran.code, rotated["outcome"], rotated["error"]) == (1, "rolled back", "Execution.ABORTED")
@@ -413,7 +374,7 @@ def test_unstick_asks_and_a_no_changes_nothing(attached: DeployedSecret) -> None
     before = len(attached.executions())
 
     process = started(attached.deployed, "unstick", name(attached), stdin="n\n")
-    ran = ended(process)
+    ran = process.ended()
 
     assert ran.code == 1
     assert "AWSPENDING is on version" in ran.err
@@ -470,10 +431,9 @@ def test_unstick_stopped_by_ctrl_c_says_what_still_runs_and_moves_no_label(attac
         rotatorctl(attached.deployed, "rotate", name(attached))
     attached.outcome()
     process = started(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
-    assert process.stderr
     until(lambda: "AwaitLateStatement" in process.stderr.readline())
-    process.send_signal(signal.SIGINT)
-    ran = ended(process)
+    process.interrupt()
+    ran = process.ended()
 
     assert (ran.code, ran.codes, ran.data["outcome"]) == (1, ["StillRunningError"], "running")
     assert "Traceback" not in ran.err

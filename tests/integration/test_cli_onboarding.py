@@ -2,7 +2,6 @@
 
 import json
 import secrets as randomness
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,9 @@ from click.testing import CliRunner
 
 from rotatorctl.attachment import FORMER_FUNCTION
 from rotatorctl.cli import cli
+from tests.integration.command import Ran
 from tests.integration.conftest import Deployed, DeployedSecret, until
-from tests.integration.test_cli import Ran, attach, ended, labels, name, rotatorctl, started
+from tests.integration.test_cli import attach, labels, name, rotatorctl, started
 
 pytestmark = pytest.mark.xdist_group("stack of rotatorctl")
 
@@ -72,7 +72,7 @@ def test_a_secret_is_attached_once_the_functions_have_logged_in_and_nothing_is_r
 def test_it_asks_and_a_no_changes_nothing(secret: DeployedSecret) -> None:
     before = described(secret)
 
-    ran = ended(started(secret.deployed, "onboard", name(secret), "--tag", "team=orders", stdin="n\n"))
+    ran = started(secret.deployed, "onboard", name(secret), "--tag", "team=orders", stdin="n\n").ended()
 
     assert ran.code == 1
     assert "1. Tags: team=orders." in ran.err
@@ -200,10 +200,9 @@ def locked_table(secret: DeployedSecret) -> Iterator[str]:
 def test_ctrl_c_puts_back_what_was_changed_and_says_what_goes_on(secret: DeployedSecret) -> None:
     with locked_table(secret) as table:
         process = started(secret.deployed, "onboard", name(secret), "--tag", f"rotation:reads=public.{table}", *JSON)
-        assert process.stderr
         until(lambda: "TestCurrent" in process.stderr.readline())
-        process.send_signal(signal.SIGINT)
-        ran = ended(process)
+        process.interrupt()
+        ran = process.ended()
 
     assert (ran.code, ran.codes) == (1, ["StoppedError"])
     assert "ends by itself and changes nothing" in ran.out
@@ -294,10 +293,9 @@ def test_a_cluster_is_waited_for_until_it_has_a_writer(secret: DeployedSecret) -
     identifier = cluster(deployed, "aurora-postgresql", port)
     password = ("--username", secret.user, "--password-from", name(secret))
     process = started(deployed, "onboard", f"it/{identifier}", "--cluster", identifier, *password, *JSON)
-    assert process.stderr
     until(lambda: "writer instance  not made yet" in process.stderr.readline())
     add_writer(deployed, "aurora-postgresql", identifier)
-    ran = ended(process)
+    ran = process.ended()
 
     assert (ran.code, ran.data["reason"], ran.data["outcome"]) == (0, "", "attached")
     value = json.loads(deployed.stack.secrets.get_secret_value(SecretId=f"it/{identifier}")["SecretString"])

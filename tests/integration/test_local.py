@@ -16,8 +16,8 @@ import pg8000.native
 import pytest
 
 from rotatorctl.local.running import Process
+from tests.integration.command import Ran
 from tests.integration.conftest import until
-from tests.integration.test_cli import Ran
 
 pytestmark = pytest.mark.xdist_group("local stack")
 

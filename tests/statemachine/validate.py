@@ -13,7 +13,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from cfnlint.api import lint
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from tests.statemachine.diagram import targets
@@ -41,6 +40,8 @@ def _of_the_grammar(text: str) -> Iterator[str]:
 
 
 def _of_the_schema(definition: Json) -> Iterator[str]:
+    from cfnlint.api import lint  # noqa: PLC0415  two seconds, for every process that collects the tests
+
     known = json.loads(json.dumps(definition).replace("${Partition}", "aws"))
     substitutions = dict.fromkeys(re.findall(r"\$\{(\w+)\}", json.dumps(known)), "text")
     properties = {
