@@ -55,7 +55,7 @@ class Command:
         for file, content in zip(own, (stdin, "", ""), strict=True):
             file.write_text(content)
         files = [*own[:2], Path(stderr or own[2])]
-        process = _forks.Process(target=_run, args=(arguments, dict(environment), files))
+        process = _forks.Process(target=_run, args=(arguments, dict(environment), files), daemon=True)
         process.start()
         return cls(process, folder, own[2].open())
 

@@ -116,6 +116,14 @@ def test_a_build_of_the_same_sources_is_made_once(offline: OfflineStack, tmp_pat
     assert template.read_text() == (offline.work_dir / "build/template.yaml").read_text()
 
 
+def test_the_sam_cli_asks_nobody_for_a_newer_release(offline: OfflineStack) -> None:
+    """It would write down when it has asked, after everything that it says."""
+    remembered = json.loads((offline.work_dir / "sam/metadata.json").read_text())["lastVersionCheck"]
+
+    assert remembered < (offline.work_dir / "deploy.log").stat().st_mtime
+    assert not (offline.work_dir / ".aws-sam").exists()
+
+
 def test_a_second_stack_has_names_and_secrets_of_its_own(offline: OfflineStack, tmp_path: Path) -> None:
     outputs = deploy(offline.environment, tmp_path, {}, name="secret-rotation-payments")
     first, second = Rotated.of(offline, "of-the-first"), Rotated.of(offline, "of-the-second")
