@@ -16,16 +16,14 @@ LOCK := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --generate-hashes
 
 .PHONY: setup check test demo faults bench mutants smoke-aws lock clean
 
-setup: .venv/.installed .venv/bin/sam .venv-emulator/.installed .venv-mongo/.installed
+setup: .venv/.installed .venv-sam/.installed .venv-emulator/.installed .venv-mongo/.installed
 
 .venv/.installed: requirements/dev.txt
 	$(call install,.venv,$<)
+	@ln -sf ../../.venv-sam/bin/sam .venv/bin/sam
 
 .venv-sam/.installed: requirements/sam.txt
 	$(call install,.venv-sam,$<)
-
-.venv/bin/sam: | .venv/.installed .venv-sam/.installed
-	ln -s ../../.venv-sam/bin/sam $@
 
 .venv-emulator/.installed: requirements/emulator.txt
 	$(call install,.venv-emulator,$<)
@@ -47,7 +45,7 @@ define install
 endef
 
 # The scanner asks no server: --skip-download leaves out its links, the variable its look for a newer release.
-check: .venv/.installed .venv/bin/sam .venv-scan/.installed
+check: .venv/.installed .venv-sam/.installed .venv-scan/.installed
 	ruff format --check $(SOURCES)
 	ruff check $(SOURCES)
 	mypy functions/rotation functions/*.py rotatorctl tests
@@ -61,7 +59,7 @@ check: .venv/.installed .venv/bin/sam .venv-scan/.installed
 test: setup
 	pytest --numprocesses 4 --dist loadgroup
 
-demo: .venv/.installed .venv/bin/sam .venv-emulator/.installed
+demo: .venv/.installed .venv-sam/.installed .venv-emulator/.installed
 	PYTHONPATH=functions:. python -m rotatorctl.local.demo
 
 # Every kind of fault at every edge of a rotation, for every engine with every strategy. Half an hour on two cores.
@@ -78,7 +76,7 @@ mutants: setup .venv-mutants/.installed
 
 # On a real account, in which it makes things that cost money: says what, and does it if SMOKE_ACCOUNT is that account's number.
 # Read tests/smoke/aws.py before.
-smoke-aws: .venv/.installed
+smoke-aws: .venv/.installed .venv-sam/.installed
 	@python -m tests.smoke.aws $(SMOKE_ACCOUNT)
 
 # The functions' lock first: the next ones are resolved so that they agree with it.

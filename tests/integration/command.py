@@ -12,16 +12,28 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
+from unittest.mock import patch
 
+import rotatorctl.cli  # noqa: F401  so that the forks have it
 from rotatorctl.__main__ import main
 
+ROOT = Path(__file__).parents[2]
 # Seconds after which a command hangs.
 PATIENCE = 120
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["rotatorctl.cli", __name__])
+
+@cache
+def _forks() -> Any:
+    """Where they are forked. Its process is told where modules are found by the environment alone."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, (ROOT / "functions", ROOT)))):
+        ensure_running()
+    return context
 
 
 @dataclass(frozen=True)
@@ -41,11 +53,10 @@ class Ran:
 
 @dataclass(frozen=True)
 class Command:
-    """One that runs, or has ended. `stderr` can be read meanwhile."""
+    """One that runs, or has ended. `folder` holds what it is told, and what it says."""
 
     process: Any
     folder: Path
-    stderr: TextIO
 
     @classmethod
     def started(cls, arguments: tuple[str, ...], environment: Mapping[str, str], stdin: str, stderr: str) -> Self:
@@ -54,10 +65,14 @@ class Command:
         own = [folder / name for name in ("in", "out", "err")]
         for file, content in zip(own, (stdin, "", ""), strict=True):
             file.write_text(content)
-        files = [*own[:2], Path(stderr or own[2])]
-        process = _forks.Process(target=_run, args=(arguments, dict(environment), files), daemon=True)
+        told = (arguments, dict(environment), [*own[:2], Path(stderr or own[2])])
+        process = _forks().Process(target=_run, args=told, daemon=True)
         process.start()
-        return cls(process, folder, own[2].open())
+        return cls(process, folder)
+
+    def says(self, text: str) -> bool:
+        """Whether it has said so by now, on standard error."""
+        return text in (self.folder / "err").read_text()
 
     def interrupt(self) -> None:
         """Ctrl-C."""
@@ -65,11 +80,12 @@ class Command:
 
     def ended(self) -> Ran:
         self.process.join(PATIENCE)
-        assert self.process.exitcode is not None, "it hangs"
-        self.stderr.close()
-        ran = Ran(self.process.exitcode, *((self.folder / name).read_text() for name in ("out", "err")))
+        hangs = self.process.is_alive()
+        self.process.kill()
+        out, err = ((self.folder / name).read_text() for name in ("out", "err"))
         shutil.rmtree(self.folder)
-        return ran
+        assert not hangs, (out, err)
+        return Ran(self.process.exitcode, out, err)
 
 
 def _run(arguments: tuple[str, ...], environment: dict[str, str], files: list[Path]) -> None:
@@ -80,6 +96,8 @@ def _run(arguments: tuple[str, ...], environment: dict[str, str], files: list[Pa
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in enumerate(files):
         os.dup2(os.open(file, os.O_RDWR), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115  they are numbers
+    # As Python opens them itself.
+    sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115  they end with the process
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115  as above
     sys.argv = ["rotatorctl", *arguments]
     main()

@@ -58,7 +58,8 @@ class Deployed:
         for each in client.list_executions(stateMachineArn=self.stack.outputs["StateMachineArn"])["executions"]:
             arn = each["executionArn"]
             described = self._ended.get(arn) or dict(client.describe_execution(executionArn=arn))
-            if described["status"] != "RUNNING":
+            # What the emulator says of it last when it ends.
+            if "stopDate" in described:
                 self._ended[arn] = described
             yield described
 

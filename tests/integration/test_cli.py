@@ -118,7 +118,7 @@ def test_a_rotation_under_way_is_joined(attached: DeployedSecret) -> None:
         first = rotatorctl(attached.deployed, "rotate", name(attached), "--no-wait", "--output", "json")
         waits_for_the_lock(attached)
         joining = started(attached.deployed, "rotate", name(attached), "--output", "json")
-        until(lambda: "SetSecret" in joining.stderr.readline())
+        until(lambda: joining.says("SetSecret"))
     second = joining.ended()
 
     assert (first.code, first.data["secrets"][0]["outcome"]) == (0, "started")
@@ -130,7 +130,7 @@ def test_ctrl_c_says_what_goes_on_and_begins_nothing_more(attached: DeployedSecr
     other = attached.deployed.secret()
     with locked(attached):
         process = started(attached.deployed, "rotate", name(attached), name(other), "--output", "json")
-        until(lambda: "SetSecret" in process.stderr.readline())
+        until(lambda: process.says("SetSecret"))
         process.interrupt()
         ran = process.ended()
 
@@ -431,7 +431,7 @@ def test_unstick_stopped_by_ctrl_c_says_what_still_runs_and_moves_no_label(attac
         rotatorctl(attached.deployed, "rotate", name(attached))
     attached.outcome()
     process = started(attached.deployed, "unstick", name(attached), "--yes", "--output", "json")
-    until(lambda: "AwaitLateStatement" in process.stderr.readline())
+    until(lambda: process.says("AwaitLateStatement"))
     process.interrupt()
     ran = process.ended()
 

@@ -200,7 +200,7 @@ def locked_table(secret: DeployedSecret) -> Iterator[str]:
 def test_ctrl_c_puts_back_what_was_changed_and_says_what_goes_on(secret: DeployedSecret) -> None:
     with locked_table(secret) as table:
         process = started(secret.deployed, "onboard", name(secret), "--tag", f"rotation:reads=public.{table}", *JSON)
-        until(lambda: "TestCurrent" in process.stderr.readline())
+        until(lambda: process.says("TestCurrent"))
         process.interrupt()
         ran = process.ended()
 
@@ -293,7 +293,7 @@ def test_a_cluster_is_waited_for_until_it_has_a_writer(secret: DeployedSecret) -
     identifier = cluster(deployed, "aurora-postgresql", port)
     password = ("--username", secret.user, "--password-from", name(secret))
     process = started(deployed, "onboard", f"it/{identifier}", "--cluster", identifier, *password, *JSON)
-    until(lambda: "writer instance  not made yet" in process.stderr.readline())
+    until(lambda: process.says("writer instance  not made yet"))
     add_writer(deployed, "aurora-postgresql", identifier)
     ran = process.ended()
 

@@ -116,7 +116,7 @@ def test_a_build_of_the_same_sources_is_made_once(offline: OfflineStack, tmp_pat
     assert template.read_text() == (offline.work_dir / "build/template.yaml").read_text()
 
 
-def test_the_sam_cli_asks_nobody_for_a_newer_release(offline: OfflineStack) -> None:
+def test_a_deployment_asks_nobody_for_a_newer_release_of_the_sam_cli(offline: OfflineStack) -> None:
     """It would write down when it has asked, after everything that it says."""
     remembered = json.loads((offline.work_dir / "sam/metadata.json").read_text())["lastVersionCheck"]
 

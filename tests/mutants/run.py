@@ -5,7 +5,7 @@
     python -m tests.mutants.run --sample 8           one in so many, for an estimate
     python -m tests.mutants.run --unit               what the tests without a server hold, within a few minutes
 
-Fails if a mutant survives that is not in survivors.txt. The report is build/mutants.json.
+Fails if a mutant survives that is not in survivors.txt, or was not tried. The report is build/mutants.json.
 """
 
 import argparse
