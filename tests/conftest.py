@@ -1,7 +1,15 @@
-"""What pytest and its plugins need to know of each other."""
+"""What pytest and its plugins need to know of each other, and what takes time again and again."""
+
+import os
 
 import pytest
 from _pytest.nodeid import NodeId
+
+from tests import sdk
+
+sdk.remember()
+# Each new account of moto's would have hundreds of machine images.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 
 @pytest.hookimpl(trylast=True)

@@ -79,6 +79,11 @@ class MariaDB:
         command = [_program("mariadbd"), "--no-defaults", *self._options, *options]
         self._process.start(command, lambda written: _READY in written)
 
+    @property
+    def pid(self) -> int:
+        """The number of the running server's process."""
+        return self._process.pid
+
     def stop(self) -> None:
         """An orderly shutdown, as an outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
         self._process.stop()
@@ -115,7 +120,7 @@ class MariaDB:
         """A user who can log in. The server gets a hash, so that its log does not hold the password."""
         with self.admin() as admin:
             admin.execute(
-                "CREATE USER %s@%s IDENTIFIED VIA mysql_native_password USING %s", (name, host, _hashed(password))
+                "CREATE USER %s@%s IDENTIFIED VIA mysql_native_password USING %s", (name, host, hash_of(password))
             )
 
     def accepts(self, user: str, password: str) -> bool:
@@ -159,7 +164,7 @@ class MariaDB:
 
     def _secured(self) -> Path:
         """The statements of the first start: a new MariaDB has administrators without a password."""
-        hashed = _hashed(self.admin_password)
+        hashed = hash_of(self.admin_password)
         return self._process.account.file(
             self.folder / "first.sql",
             f"DELETE FROM mysql.global_priv WHERE Host <> '{HOST}' AND User <> 'mariadb.sys';\n"
@@ -183,6 +188,6 @@ def _program(name: str) -> str:
     return found
 
 
-def _hashed(password: str) -> str:
+def hash_of(password: str) -> str:
     """What mysql_native_password stores."""
     return "*" + hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()

@@ -94,6 +94,11 @@ class MongoServer:
             raise ServerStartError("SecantusDB is not installed in .venv-mongo; run `make setup`.")
         self._process.start([PYTHON, "-c", _SECANTUS, *self._options], lambda written: "listening on" in written)
 
+    @property
+    def pid(self) -> int:
+        """The number of the running server's process."""
+        return self._process.pid
+
     def stop(self) -> None:
         """End it at once, as an outage: sessions are cut, the port refuses. Nothing happens if it is stopped."""
         # Asked to end, it would wait two seconds for its next connection. What it confirmed is on the disk.

@@ -115,12 +115,10 @@ class PostgreSQL:
             yield connection
 
     def create_user(self, name: str, password: str) -> None:
-        """A user who can log in. The statement is kept out of the log, because it holds the password."""
+        """A user who can log in."""
         with self.admin() as connection:
-            connection.run("SET log_statement = 'none'; SET log_min_error_statement = 'panic'")
-            connection.run(
-                f"CREATE ROLE {pg8000.native.identifier(name)} LOGIN PASSWORD {pg8000.native.literal(password)}"
-            )
+            for statement in creation_of(name, password):
+                connection.run(statement)
 
     def accepts(self, user: str, password: str) -> bool:
         """Whether this password logs in: False if the server refuses it (28P01), any other trouble is raised."""
@@ -173,6 +171,14 @@ class PostgreSQL:
         except FileNotFoundError:
             return False
         return len(lines) == _PID_FILE_LINES and lines[-1].strip() == "ready"
+
+
+def creation_of(name: str, password: str) -> list[str]:
+    """The statements that make a user who can log in. Those with the password are kept out of the server's log."""
+    return [
+        "SET log_statement = 'none'; SET log_min_error_statement = 'panic'",
+        f"CREATE ROLE {pg8000.native.identifier(name)} LOGIN PASSWORD {pg8000.native.literal(password)}",
+    ]
 
 
 def _binaries() -> Path:

@@ -7,12 +7,13 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+from pymongo import MongoClient
 from pymongo.saslprep import saslprep
 
 from rotation.model import Credentials
@@ -20,6 +21,7 @@ from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.mongo_server import DATABASE, PYTHON, MongoServer
 from rotatorctl.local.servers import HOST
 from tests.contract.full import PLACES, all_taken
+from tests.contract.kept import Kept
 from tests.contract.rights import mongo_commands
 
 # One line for each log-in, and one for its answer: to start Python and PyMongo takes longer than all the rest.
@@ -50,6 +52,7 @@ class MongoWorld:
     server: MongoServer
     ca_file: Path
     client: "subprocess.Popen[str]"
+    admins: Kept[MongoClient[dict[str, Any]]]
     refusal = "refused the log-in of"
     speaks_first = False
 
@@ -66,10 +69,11 @@ class MongoWorld:
             subprocess.Popen(
                 [PYTHON, "-c", CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             ) as client,
+            closing(Kept(server.admin, lambda: server.pid)) as admins,
         ):
             ca_file = Path(folder, "ca.pem")
             ca_file.write_text(server.ca_pem)
-            world = cls(server, ca_file, client)
+            world = cls(server, ca_file, client, admins)
             if not expired:
                 world.run(DATABASE, **_OWN)
             yield world
@@ -151,6 +155,7 @@ class MongoWorld:
             yield lambda: client.admin.command("ping")
 
     def full(self) -> AbstractContextManager[None]:
+        self.admins.close()
         return all_taken(PLACES, self._connected, lambda error: isinstance(error, ConnectionError | ssl.SSLEOFError))
 
     @contextmanager
@@ -177,5 +182,5 @@ class MongoWorld:
 
     def run(self, database: str, **command: Any) -> dict[str, Any]:
         """The answer to a command of the administrator; its first key is the command's name."""
-        with self.server.admin() as client:
+        with self.admins.one() as client:
             return client[database].command(command)

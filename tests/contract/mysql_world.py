@@ -4,7 +4,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +15,10 @@ import pymysql
 from rotation.engines.mysql_grants import literal
 from rotation.model import Credentials
 from rotatorctl.local.certificates import CertificateAuthority
-from rotatorctl.local.mariadb import MariaDB
+from rotatorctl.local.mariadb import MariaDB, hash_of
 from rotatorctl.local.servers import HOST
 from tests.contract.full import PLACES, all_taken
+from tests.contract.kept import Kept
 from tests.contract.rights import least_rights
 
 LONGEST_NAME = 128
@@ -30,6 +31,7 @@ class MySQLWorld:
 
     server: MariaDB
     ca_file: Path
+    admins: Kept[pymysql.cursors.Cursor]
     refusal = "Access denied"
     speaks_first = True
 
@@ -44,10 +46,11 @@ class MySQLWorld:
         ):
             ca_file = Path(folder, "ca.pem")
             ca_file.write_text(server.ca_pem)
-            world = cls(server, ca_file)
-            if not expired:
-                world.sql("CREATE DATABASE shop")
-            yield world
+            with closing(Kept(server.admin, lambda: server.pid)) as admins:
+                world = cls(server, ca_file, admins)
+                if not expired:
+                    world.sql("CREATE DATABASE shop")
+                yield world
 
     @property
     def ca_pem(self) -> str:
@@ -74,7 +77,8 @@ class MySQLWorld:
         )
         if name:  # from a run of the same test before
             self.sql(*(f"DROP USER IF EXISTS {literal(each)}@'%'" for each in (name, f"{name}_clone"[:LONGEST_NAME])))
-        self.server.create_user(made.username, made.password)
+        identified = f"IDENTIFIED VIA mysql_native_password USING '{hash_of(made.password)}'"
+        self.sql(f"CREATE USER {literal(made.username)}@'%' {identified}")
         return made
 
     def admin(self, user: Credentials) -> Credentials:
@@ -128,6 +132,7 @@ class MySQLWorld:
     def full(self) -> Iterator[None]:
         """Every connection that is not kept for administrators is taken."""
         taker = self.user()
+        self.admins.close()
         with all_taken(
             PLACES,
             lambda: self.server.connection(taker.username, taker.password),
@@ -137,7 +142,7 @@ class MySQLWorld:
 
     def sql(self, *statements: str) -> Any:
         """The last statement's rows, asked by the administrator."""
-        with self.server.admin() as admin:
+        with self.admins.one() as admin:
             admin.execute("SET sql_mode = 'NO_BACKSLASH_ESCAPES,NO_AUTO_CREATE_USER'")
             for statement in statements:
                 admin.execute(statement)

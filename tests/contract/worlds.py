@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from rotatorctl.local import postgresql, servers
 from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.postgresql import PostgreSQL
 from tests.contract.full import PLACES, all_taken
+from tests.contract.kept import Kept
 from tests.contract.mongo_world import MongoWorld
 from tests.contract.mysql_world import MySQLWorld
 from tests.contract.redis_world import RedisWorld
@@ -103,6 +104,7 @@ class PostgresWorld:
 
     server: PostgreSQL
     ca_file: Path
+    admins: Kept[pg.Connection]
     refusal = "password authentication failed"
     speaks_first = False
 
@@ -117,7 +119,9 @@ class PostgresWorld:
         ):
             ca_file = Path(folder, "ca.pem")
             ca_file.write_text(server.ca_pem)
-            yield cls(server, ca_file)
+            admins = Kept(server.admin, lambda: server.pid, lambda admin: admin.run("DISCARD ALL"))
+            with closing(admins):
+                yield cls(server, ca_file, admins)
 
     @property
     def ca_pem(self) -> str:
@@ -144,7 +148,7 @@ class PostgresWorld:
         )
         if name:  # from a run of the same test before
             self.sql(*(f"DROP ROLE IF EXISTS {pg.identifier(each)}" for each in (name, f"{name}_clone")))
-        self.server.create_user(made.username, made.password)
+        self.sql(*postgresql.creation_of(made.username, made.password))
         return made
 
     def logs_in(self, credentials: Credentials) -> bool:
@@ -191,9 +195,10 @@ class PostgresWorld:
     def full(self) -> Iterator[None]:
         """Every connection that is not kept for superusers is taken."""
         taker = self.user()
-        [[kept]] = self.sql("SHOW superuser_reserved_connections")
+        [[reserved]] = self.sql("SHOW superuser_reserved_connections")
+        self.admins.close()
         with all_taken(
-            PLACES - int(kept),
+            PLACES - int(reserved),
             lambda: self.server.connection(taker.username, taker.password),
             lambda error: isinstance(error, pg.DatabaseError) and error.args[0]["C"] == "53300",
         ):
@@ -201,7 +206,7 @@ class PostgresWorld:
 
     def sql(self, *statements: str) -> Any:
         """The last statement's rows, asked by the superuser."""
-        with self.server.admin() as admin:
+        with self.admins.one() as admin:
             return [admin.run(statement) for statement in statements][-1]
 
     def verifier(self, credentials: Credentials) -> str:

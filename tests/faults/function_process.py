@@ -19,20 +19,14 @@ from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
-from botocore.hooks import EventAliaser
-
 from rotation import secret_store
 from rotation.model import STEPS
 from rotation.tls import verified_context
+from tests import sdk
 from tests.faults.calls import Watch, watched
 
 # What a fork brings along. The drivers too: importing them takes longer than a whole rotation.
 IMPORTED = ["boto3", "pg8000.native", "pymysql", "pymongo", "redis", "rotation.step_handler"]
-
-
-# Each client would find out for itself what each of its events is called.
-_aliases: Any = EventAliaser
-_event_name = cache(_aliases(None)._alias_event_name)
 
 
 def module_of(state: str) -> str:
@@ -44,7 +38,7 @@ def serve(path: str) -> None:
         importlib.import_module(name)
     # Reading the authorities to trust takes longer than most invocations; a context remembers them.
     verified_context()
-    _aliases._alias_event_name = lambda _, name: _event_name(name)
+    sdk.remember()
     # A fork would copy each page that its garbage collector looks at.
     gc.collect()
     gc.freeze()

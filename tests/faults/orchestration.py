@@ -54,6 +54,12 @@ class Orchestration:
     _environments: dict[str, Any] = field(default_factory=dict)
     _late: list[Callable[[], Any]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    # Whether `rotate` has looked at the execution that it started, or will not: the execution goes on only then.
+    # Otherwise it would depend on this machine's speed whether that call is made at all.
+    _looked: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._looked.set()
 
     @contextmanager
     def disturbed(self) -> Iterator[None]:
@@ -85,6 +91,7 @@ class Orchestration:
 
     def interrupted_at(self, name: str, environment: Any) -> bool:
         """Whether a fault ends the execution as it enters this state."""
+        self._looked.wait()
         execution = environment.states.context_object.context_object_data["Execution"]["Id"]
         self._environments[execution] = environment
         fault = self._at(name, self.entered.count(name), ENTRY)
@@ -141,6 +148,10 @@ class Orchestration:
 
         def say(call: str = "", strikes: str = "", hangs: bool = False) -> None:
             made.extend([call] if call else [])
+            if call == "stepfunctions:StartExecution":
+                self._looked.clear()
+            elif call == "stepfunctions:DescribeExecution":
+                self._looked.set()
             self.struck.extend([fault] if fault and strikes else [])
 
         watch = Watch(say, fault.kind if fault else "", fault.edge.call if fault else -1, die=_end, hang=_end)
@@ -150,6 +161,7 @@ class Orchestration:
             called()
         finally:
             _watching.reset(before)
+            self._looked.set()
 
 
 def _but_for_polling() -> Callable[[str], bool]:

@@ -33,6 +33,8 @@ def test_one_fault_at_any_edge_breaks_no_promise(case: Case, stage_of: Callable[
         broken += [verdict] if verdict.broken else []
 
     assert len(edges) > 20
+    # This one `rotate` makes only while the execution runs.
+    assert "stepfunctions:DescribeExecution" in {edge.name for edge in edges}
     assert broken == []
 
 

@@ -30,7 +30,7 @@ PATIENCE = 120
 def _forks() -> Any:
     """Where they are forked. Its process is told where modules are found by the environment alone."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "tests.integration.clients_made"])
     with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, (ROOT / "functions", ROOT)))):
         ensure_running()
     return context

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-import boto3
 from moto import mock_aws
 from moto.stepfunctions.models import Execution, stepfunctions_backends
 
@@ -18,7 +17,7 @@ from rotation.model import AWSPENDING, Request
 from rotation.secret_store import SecretStore
 from rotatorctl.local.secrets_manager import SecretsManager
 from rotatorctl.local.secrets_manager_server import serve
-from tests.workflow.machine import ACCOUNT, FUNCTION_ARN, REGION, _session
+from tests.workflow.machine import ACCOUNT, FUNCTION_ARN, REGION
 
 GENERIC = {"engine": "generic", "password": "Zk3-vQ9_xT7"}
 ENVIRONMENT = {
@@ -114,7 +113,6 @@ def state_machine() -> Iterator[str]:
     with (
         patch.dict(os.environ, ENVIRONMENT),
         mock_aws(config={"stepfunctions": {"execute_state_machine": False}}),
-        patch.object(boto3, "DEFAULT_SESSION", _session()),
     ):
         executions._client.cache_clear()
         role = f"arn:aws:iam::{ACCOUNT}:role/machine"

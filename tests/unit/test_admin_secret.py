@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -15,7 +14,6 @@ from rotation.errors import AccessDeniedError, InvalidSecretError, RotationError
 from rotation.model import Credentials, Json
 from rotatorctl.local.secrets_manager import SecretsManagerError
 from tests.unit.rotations import ENVIRONMENT, Account, begun
-from tests.workflow.machine import _session
 
 ADMIN = {"username": "admin", "password": "admin-5Rt", "host": "DB.example.com", "port": 5432}
 APP = {"engine": "aurora-postgresql", "host": "db.example.com", "username": "app", "password": "current-7Tz"}
@@ -137,7 +135,7 @@ def test_an_admin_secret_that_may_not_be_read_is_told_with_the_tag_that_it_needs
 @pytest.fixture
 def databases() -> Iterator[Any]:
     """RDS, with an instance and a cluster."""
-    with patch.dict(os.environ, ENVIRONMENT), mock_aws(), patch.object(boto3, "DEFAULT_SESSION", _session()):
+    with patch.dict(os.environ, ENVIRONMENT), mock_aws():
         rds._client.cache_clear()
         client = rds._client()
         user: dict[str, Any] = {"MasterUsername": "admin", "MasterUserPassword": "admin-5Rt-7Tz"}

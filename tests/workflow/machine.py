@@ -20,7 +20,6 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import boto3
-from botocore.hooks import EventAliaser
 from cryptography.hazmat.primitives.asymmetric import rsa
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
@@ -37,6 +36,7 @@ from rotation import executions, secret_store, waiting
 from rotatorctl.local.secrets_manager import FunctionError, SecretsManager, Silences
 from rotatorctl.local.secrets_manager_server import serve
 from rotatorctl.permissions import Role
+from tests import sdk
 from tests.templates import TEMPLATE, Deployment, named_roles
 from tests.workflow.acting import MACHINE, acting_as, confined, say_who_calls
 
@@ -59,15 +59,12 @@ _parsed = cache(AmazonStateLanguageParser.parse)
 # And each path of it, whenever a state reads its input.
 _path = cache(json_path.parse)  # type: ignore[attr-defined]  # moto imports it there
 
-
 # And a client for each function that it calls.
 _caller = cache(boto_client_for)
-# Each client would find out for itself what each of its events is called.
-_aliases: Any = EventAliaser
-_event_name = cache(_aliases(None)._alias_event_name)
 _pick = AttributePicker.__call__
 # It logs of each state that fails all that it is made of; what failed is in the history.
 logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+sdk.remember()
 
 
 def _picked(picker: AttributePicker, context: AttributePickerContext) -> Any:
@@ -311,8 +308,7 @@ def handler(caller: str) -> Handler:
     return acting_as(caller, importlib.import_module(module).handler)
 
 
-# Seconds between two looks of `rotate` that waits: with fewer, looking would take longest of all that a test does; with
-# more, a rotation could be over before the first.
+# Seconds between two looks of `rotate` that waits: with fewer, looking would take longest of all that a test does.
 _LOOK = 0.15
 # What is replaced: what would be done again and again, what takes time, and what AWS does otherwise.
 _INSTEAD: tuple[tuple[Any, str, Any], ...] = (
@@ -322,7 +318,6 @@ _INSTEAD: tuple[tuple[Any, str, Any], ...] = (
     (json_path, "parse", _path),
     (lambda_eval_utils, "boto_client_for", lambda region, service, **_: _caller(region, service)),
     (AttributePicker, "__call__", _picked),
-    (_aliases, "_alias_event_name", lambda _, name: _event_name(name)),
     (Subscription, "private_key", lambda _: _signing_key()),
     (retrier_decl, "time", _Hurry()),
     (waiting, "LABELS_EVERY", _LOOK),
