@@ -64,7 +64,7 @@ MISTAKES: dict[str, tuple[Callable[[Json], object], str]] = {
 
 
 def test_the_definition_has_none() -> None:
-    assert problems(DEFINITION.read_text()) == []
+    assert list(problems(DEFINITION.read_text())) == []
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -25,10 +25,12 @@ DEFINITION = Path(__file__).parents[2] / "statemachine/rotation.asl.json"
 _UNKNOWN_TO_THE_SCHEMA = "Additional properties are not allowed ('OutputPath' was unexpected)"
 
 
-def problems(text: str) -> list[str]:
-    """Of a definition, each in a sentence or two; empty if there are none."""
+def problems(text: str) -> Iterator[str]:
+    """Of a definition, each in a sentence or two. The schema, whose reader takes longest, is asked last."""
     definition = json.loads(text)
-    return [*_of_the_grammar(text), *_of_the_schema(definition), *_of_the_graph(definition)]
+    yield from _of_the_grammar(text)
+    yield from _of_the_graph(definition)
+    yield from _of_the_schema(definition)
 
 
 def _of_the_grammar(text: str) -> Iterator[str]:
