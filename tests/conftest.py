@@ -2,6 +2,7 @@
 
 import os
 
+import moto.core.models
 import pytest
 from _pytest.nodeid import NodeId
 
@@ -10,6 +11,8 @@ from tests import sdk
 sdk.remember()
 # Each new account of moto's would have hundreds of machine images.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+# It would also answer who calls AWS with the library `requests`, by a thousand patterns for each test: nobody here does.
+moto.core.models.RESPONSES_METHODS.clear()
 
 
 @pytest.hookimpl(trylast=True)

@@ -21,6 +21,9 @@ from rotation.report import NOTHING_TOLD, previous_of, verdict, words
 from tests.statemachine.conftest import CASES, CONFIG, DEFINITION, ROOT, Machine, Run, answers
 from tests.statemachine.diagram import transitions
 
+# Each case is run once in a process.
+pytestmark = pytest.mark.xdist_group("paths")
+
 STEPS = ("CreateSecret", "SetSecret", "TestSecret", "FinishSecret")
 ENDS = {
     "RotationSucceeded": ("SUCCEEDED", ""),
