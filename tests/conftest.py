@@ -1,18 +1,29 @@
 """What pytest and its plugins need to know of each other, and what takes time again and again."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import moto.core.models
 import pytest
 from _pytest.nodeid import NodeId
 
 from tests import sdk
+from tests.contract.worlds import WORLDS, World
 
 sdk.remember()
 # Each new account of moto's would have hundreds of machine images.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-# It would also answer who calls AWS with the library `requests`, by a thousand patterns for each test: nobody here does.
+# It would also answer who calls AWS with the library `requests`, by a thousand patterns: nobody here does.
 moto.core.models.RESPONSES_METHODS.clear()
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Callable[[str], World]]:
+    """Gives the one running server of a kind."""
+    with ExitStack() as started:
+        yield cache(lambda kind: started.enter_context(WORLDS[kind]()))
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,27 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
 
 import pytest
 
-from tests.contract.worlds import WORLDS, World
+from tests.contract.worlds import World
 from tests.workflow.applications import Application, Case, rotating
 from tests.workflow.machine import ROOT
 
 
-@pytest.fixture(scope="session")
-def started() -> Iterator[Callable[[str], World]]:
-    """Gives the one running server of a kind."""
-    with ExitStack() as servers:
-        yield cache(lambda kind: servers.enter_context(WORLDS[kind]()))
-
-
 @pytest.fixture
-def application(case: Case, started: Callable[[str], World], monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+def application(case: Case, start: Callable[[str], World], monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
     """After a secret's first rotation: there is an AWSPREVIOUS, and with alternating users both exist."""
-    server = started(case.kind)
+    server = start(case.kind)
     monkeypatch.setenv("PRIVATE_CA", server.ca_pem)
     definition = json.loads((ROOT / "statemachine/rotation.asl.json").read_text())
     with rotating(case, server, definition) as application:

@@ -13,6 +13,8 @@ from tests.contract.test_template import ACTIONS
 from tests.contract.worlds import PostgresWorld
 from tests.templates import TEMPLATE
 
+pytestmark = pytest.mark.xdist_group("rights")
+
 
 def test_the_runtime_is_the_templates() -> None:
     assert TEMPLATE["Globals"]["Function"]["Runtime"] == stack.RUNTIME

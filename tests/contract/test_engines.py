@@ -68,17 +68,12 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def running(kind: str) -> Iterator[World]:
-    with WORLDS[kind]() as world:
-        yield world
-
-
 @pytest.fixture
-def world(running: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(kind: str, start: Callable[[str], World], monkeypatch: pytest.MonkeyPatch) -> World:
     """The server of one engine, trusted."""
-    monkeypatch.setenv("PRIVATE_CA", running.ca_pem)
-    return running
+    world = start(kind)
+    monkeypatch.setenv("PRIVATE_CA", world.ca_pem)
+    return world
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ from tests.contract.mongo_world import MongoWorld
 from tests.contract.rights import mongo_commands
 from tests.contract.test_engines import next_of, until
 
+pytestmark = pytest.mark.xdist_group("SecantusDB")
+
 ENGINE = Mongo()
 _ROLE, _ = mongo_commands("mongo admin", {})
 ADMIN_ACTIONS = [*_ROLE["privileges"][0]["actions"], "changeOwnPassword"]

@@ -27,6 +27,8 @@ from rotation.model import Credentials
 from tests.contract.mysql_world import MySQLWorld
 from tests.contract.test_engines import answering, next_of, until
 
+pytestmark = pytest.mark.xdist_group("MariaDB")
+
 ENGINE = MySQL()
 
 # What an administrator of the rotation has to be allowed. The second line is for a clone alone.

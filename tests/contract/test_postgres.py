@@ -21,6 +21,8 @@ from rotation.model import Credentials
 from tests.contract.test_engines import next_of, until
 from tests.contract.worlds import PostgresWorld
 
+pytestmark = pytest.mark.xdist_group("PostgreSQL")
+
 ENGINE = Postgres()
 
 

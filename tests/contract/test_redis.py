@@ -23,6 +23,8 @@ from rotatorctl.local.servers import HOST, free_port
 from tests.contract.redis_world import LEAST, RedisWorld
 from tests.contract.test_engines import answering, next_of, until
 
+pytestmark = pytest.mark.xdist_group("Redis")
+
 ENGINE = Redis()
 type Start = Callable[..., RedisWorld]
 STARTS: dict[str, Callable[..., AbstractContextManager[RedisWorld]]] = {

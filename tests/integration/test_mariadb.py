@@ -13,6 +13,8 @@ from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.mariadb import MariaDB
 from rotatorctl.local.servers import ServerStartError
 
+pytestmark = pytest.mark.xdist_group("MariaDB server")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MariaDB]:

@@ -12,6 +12,8 @@ from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.redis_server import RedisServer, UsersIn, ValkeyServer
 from rotatorctl.local.servers import HOST, ServerStartError
 
+pytestmark = pytest.mark.xdist_group("Redis server")
+
 
 @pytest.fixture(scope="module", params=[RedisServer, ValkeyServer])
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:

@@ -15,6 +15,8 @@ from rotatorctl.local.certificates import CertificateAuthority
 from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.servers import ServerStartError
 
+pytestmark = pytest.mark.xdist_group("PostgreSQL server")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgreSQL]:

@@ -2,8 +2,6 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
 from typing import Any
 
 import pytest
@@ -23,13 +21,6 @@ __all__ = ["definition"]
 _MEANT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("properties", derandomize=True, deadline=None, suppress_health_check=_MEANT)
 settings.load_profile("properties")
-
-
-@pytest.fixture(scope="session")
-def start() -> Iterator[Callable[[str], World]]:
-    """Gives the one running server of a kind."""
-    with ExitStack() as started:
-        yield cache(lambda kind: started.enter_context(WORLDS[kind]()))
 
 
 @pytest.fixture(scope="session", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in WORLDS])

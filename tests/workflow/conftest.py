@@ -3,16 +3,13 @@
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rotatorctl.local.postgresql import PostgreSQL
 from rotatorctl.local.secrets_manager import Silences
-from tests.contract.worlds import WORLDS
 from tests.contract.worlds import World as Server
 from tests.workflow.machine import FUNCTION_ARN, ROOT, Machine, running
 
@@ -138,13 +135,6 @@ def world(
         fields = {"engine": "postgres", "host": "127.0.0.1", "port": server.port, "username": user, "password": old}
         value = json.dumps(fields | {"team": "payments"})
         yield World(machine, create_secret(machine, "payments/db", value), server, user, old)
-
-
-@pytest.fixture(scope="session")
-def start() -> Iterator[Callable[[str], Server]]:
-    """Gives the one running server of a kind."""
-    with ExitStack() as started:
-        yield cache(lambda kind: started.enter_context(WORLDS[kind]()))
 
 
 @pytest.fixture
