@@ -20,11 +20,11 @@ DATABASE = "admin"
 REPLICA_SET = "secantus"
 # SecantusDB's licence is the GPL, so it runs as a process of its own from an environment of its own.
 PYTHON = Path(__file__).parents[2] / ".venv-mongo" / "bin" / "python"
-# As `python -m secantus`, which has no option for this limit.
+# As `python -m secantus`, which has no option for these two: how many connections, and how many iterations of SCRAM.
 # Its log has no line for a log-in that it refuses; this adds one.
 _SECANTUS = """
 import functools, sys
-from secantus import cli, commands
+from secantus import auth, cli, commands
 def logged(answer):
     def proof(state, payload):
         try:
@@ -35,6 +35,9 @@ def logged(answer):
     return proof
 commands.continue_scram = logged(commands.continue_scram)
 cli.SecantusDBServer = functools.partial(cli.SecantusDBServer, max_connections=int(sys.argv.pop(1)))
+if iterations := int(sys.argv.pop(1)):
+    for mechanism in auth._MECH_PARAMS.values():
+        mechanism["default_iterations"] = iterations
 sys.exit(cli.main())
 """
 
@@ -62,11 +65,13 @@ class MongoServer:
         authority: CertificateAuthority | None = None,
         certificate: ServerCertificate | None = None,
         max_connections: int = 100,
+        iterations: int = 0,
     ) -> Iterator[Self]:
         """A server that ends with the block, its folder with it.
 
         With `tls` it takes connections inside TLS only, by `certificate` or by one that `authority` (else a new one)
-        makes for it; without, it speaks no TLS at all. Raises ServerStartError.
+        makes for it; without, it speaks no TLS at all. `iterations` are SCRAM's, with 0 as many as MongoDB makes by
+        itself. Raises ServerStartError.
         """
         authority = authority or CertificateAuthority.made()
         with temporary_folder("mongo") as folder:
@@ -75,8 +80,9 @@ class MongoServer:
                 ca_pem=authority.pem if tls else "",
                 admin_password=secrets.token_urlsafe(24),
                 _process=ServerProcess(Account(None, None), folder / "server.log"),
-                _options=[str(max_connections), "--cache-size", "64M", "--sync-on-commit", "--enable-test-commands"],
+                _options=[str(max_connections), str(iterations), "--enable-test-commands"],
             )
+            server._options += ["--cache-size", "64M", "--sync-on-commit"]
             server._options += ["--host", HOST, "--port", str(server.port), "--storage-path", str(folder / "data")]
             server._make_admin()
             server._options.append("--auth")

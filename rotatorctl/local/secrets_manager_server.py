@@ -53,6 +53,9 @@ def serve(model: SecretsManager, port: int = 0) -> Iterator[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    # A client's connection is kept for its next call, and each answer goes out at once and whole.
+    protocol_version, wbufsize, disable_nagle_algorithm = "HTTP/1.1", -1, True
+
     def __init__(self, model: SecretsManager, *args: Any) -> None:
         self._model = model
         super().__init__(*args)

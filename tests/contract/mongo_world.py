@@ -39,6 +39,9 @@ for line in sys.stdin:
                 raise
             print("refused", flush=True)
 """
+# The least that MongoDB can be told to do: a log-in of its 15,000 takes most of its time for them.
+# https://www.mongodb.com/docs/manual/reference/parameters/#mongodb-parameter-param.scramSHA256IterationCount
+FEWEST_ITERATIONS = 5_000
 _ONE_AT_A_TIME = threading.Lock()
 _OWN, _ = mongo_commands("mongo itself", {"shop": DATABASE})
 # The right to change one's own password is no part of MongoDB's roles for applications.
@@ -58,13 +61,17 @@ class MongoWorld:
 
     @classmethod
     @contextmanager
-    def started(cls, *, tls: bool = True, expired: bool = False) -> Iterator[Self]:
+    def started(cls, *, tls: bool = True, expired: bool = False, iterations: int = FEWEST_ITERATIONS) -> Iterator[Self]:
         authority = CertificateAuthority.made()
         certificate = authority.server_certificate(expired=expired)
         with (
             TemporaryDirectory() as folder,
             MongoServer.started(
-                tls=tls, authority=authority, certificate=certificate, max_connections=PLACES
+                tls=tls,
+                authority=authority,
+                certificate=certificate,
+                max_connections=PLACES,
+                iterations=iterations,
             ) as server,
             subprocess.Popen(
                 [PYTHON, "-c", CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
