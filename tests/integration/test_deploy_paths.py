@@ -57,7 +57,7 @@ class Rotated:
 
 @pytest.fixture(scope="module")
 def offline() -> Iterator[OfflineStack]:
-    with OfflineStack.started(wait_scale=0.2) as stack:
+    with OfflineStack.started(wait_scale=0.2, parameters={"AlertEmail": "team@example.com"}) as stack:
         yield stack
 
 
@@ -97,11 +97,11 @@ def test_an_update_of_code_and_parameters_keeps_the_function_and_the_secrets_und
     assert secret.rotate(offline.outputs) == "RotationSucceeded"
     assert len(secret.value()) == 32
 
-    outputs = deploy(offline.environment, tmp_path, {"LogLevel": "WARN"}, template=changed_copy(tmp_path / "project"))
+    outputs = deploy(offline.environment, tmp_path, {"LogLevel": "ERROR"}, template=changed_copy(tmp_path / "project"))
 
     assert outputs == offline.outputs
     variables = offline.client("lambda").get_function_configuration(FunctionName=outputs["RotationFunctionArn"])
-    assert variables["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == "WARN"
+    assert variables["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == "ERROR"
     offline.secrets.rotate_secret(SecretId=secret.arn)
     rotation = offline.model.wait(secret.arn, timeout=60)
     assert rotation is not None
@@ -125,7 +125,9 @@ def test_a_deployment_asks_nobody_for_a_newer_release_of_the_sam_cli(offline: Of
 
 
 def test_a_second_stack_has_names_and_secrets_of_its_own(offline: OfflineStack, tmp_path: Path) -> None:
-    outputs = deploy(offline.environment, tmp_path, {}, name="secret-rotation-payments")
+    outputs = deploy(
+        offline.environment, tmp_path, {"AlertEmail": "payments@example.com"}, name="secret-rotation-payments"
+    )
     first, second = Rotated.of(offline, "of-the-first"), Rotated.of(offline, "of-the-second")
 
     assert first.rotate(offline.outputs) == second.rotate(outputs) == "RotationSucceeded"
@@ -243,33 +245,44 @@ def run(command: str, offline: OfflineStack) -> str:
     return finished.stdout
 
 
-def test_the_commands_of_the_readme_validate_build_update_and_delete_and_no_secret_is_touched() -> None:
+def test_the_commands_of_the_readme_validate_build_update_and_delete_and_no_secret_is_touched(
+    offline: OfflineStack,
+) -> None:
+    """The last of all: it deletes the stack that they share."""
     validate, build, update, delete = commands()
-    with OfflineStack.started(wait_scale=0.2, parameters={"AlertEmail": "team@example.com"}) as offline:
-        secret, cancelled = Rotated.of(offline, "attached"), Rotated.of(offline, "cancelled")
-        Rotated.of(offline, "never-attached")
-        assert secret.rotate(offline.outputs) == cancelled.rotate(offline.outputs) == "RotationSucceeded"
-        offline.secrets.cancel_rotate_secret(SecretId=cancelled.arn)
+    delete_all_secrets(offline)
+    secret, cancelled = Rotated.of(offline, "attached"), Rotated.of(offline, "cancelled")
+    Rotated.of(offline, "never-attached")
+    assert secret.rotate(offline.outputs) == cancelled.rotate(offline.outputs) == "RotationSucceeded"
+    offline.secrets.cancel_rotate_secret(SecretId=cancelled.arn)
 
-        run(validate, offline)
-        with alone():
-            run(build, offline)
-        run(update, offline)
-        assert_updated(offline)
-        assert secret.rotate(offline.outputs) == "RotationSucceeded"
+    run(validate, offline)
+    with alone():
+        run(build, offline)
+    run(update, offline)
+    assert_updated(offline)
+    assert secret.rotate(offline.outputs) == "RotationSucceeded"
 
-        assert attached(offline) == [["attached", True], ["cancelled", False]]
-        before = secret.value(), secret.labels()
-        assert run(delete, offline).splitlines()[1:] == [
-            "  attached: detach it: aws secretsmanager cancel-rotate-secret --secret-id attached",
-            "  cancelled: its rotation is off",
-        ]
-        assert_deleted(offline)
-        assert (secret.value(), secret.labels()) == before
+    assert attached(offline) == [["attached", True], ["cancelled", False]]
+    before, made = (secret.value(), secret.labels()), {name for _, name in resources(offline, STACK_NAME)}
+    # Functions, the machine, the topic, and where they log.
+    assert len(made & there(offline)) > 15
+    assert run(delete, offline).splitlines()[1:] == [
+        "  attached: detach it: aws secretsmanager cancel-rotate-secret --secret-id attached",
+        "  cancelled: its rotation is off",
+    ]
+    assert made & there(offline) == set()
+    assert (secret.value(), secret.labels()) == before
 
-        # It still names the function, so its next rotation fails, and leaves AWSCURRENT as it is.
-        assert secret.rotate(offline.outputs) == "RotationFailed"
-        assert secret.value() == before[0]
+    # It still names the function, so its next rotation fails, and leaves AWSCURRENT as it is.
+    assert secret.rotate(offline.outputs) == "RotationFailed"
+    assert secret.value() == before[0]
+
+
+def delete_all_secrets(offline: OfflineStack) -> None:
+    """Those of the tests before, some of which are attached."""
+    for each in offline.secrets.list_secrets()["SecretList"]:
+        offline.secrets.delete_secret(SecretId=each["ARN"], ForceDeleteWithoutRecovery=True)
 
 
 def assert_updated(offline: OfflineStack) -> None:
@@ -279,8 +292,11 @@ def assert_updated(offline: OfflineStack) -> None:
     assert (kept["AlertEmail"], kept["TellSuccess"], kept["LogLevel"]) == ("team@example.com", "true", "WARN")
 
 
-def assert_deleted(offline: OfflineStack) -> None:
-    assert offline.client("lambda").list_functions()["Functions"] == []
-    assert offline.client("stepfunctions").list_state_machines()["stateMachines"] == []
-    assert offline.client("sns").list_topics()["Topics"] == []
-    assert offline.client("logs").describe_log_groups()["logGroups"] == []
+def there(offline: OfflineStack) -> set[str]:
+    """The physical ids of what any stack has made."""
+    return {
+        *(each["FunctionName"] for each in offline.client("lambda").list_functions()["Functions"]),
+        *(each["stateMachineArn"] for each in offline.client("stepfunctions").list_state_machines()["stateMachines"]),
+        *(each["TopicArn"] for each in offline.client("sns").list_topics()["Topics"]),
+        *(each["logGroupName"] for each in offline.client("logs").describe_log_groups()["logGroups"]),
+    }
