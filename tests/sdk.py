@@ -9,6 +9,7 @@ from botocore.hooks import EventAliaser
 from botocore.loaders import create_loader
 
 
+@cache
 def remember() -> None:
     """From now on it is read and reckoned once: descriptions of services, names of events, parts of the User-Agent."""
     aliases: Any = EventAliaser
