@@ -21,6 +21,8 @@ from rotatorctl.local.stack import STACK_NAME, OfflineStack, deploy
 pytestmark = pytest.mark.xdist_group("deploy paths")
 
 PAGE = (ROOT / "docs/deploying.md").read_text()
+SECOND = "secret-rotation-payments"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0f6c1c2a-6f0e-4c37-9a51-2f1d5b7f0c11"
 type Outputs = Mapping[str, str]
 
 
@@ -70,9 +72,9 @@ def rotated_by(offline: OfflineStack, outputs: Outputs) -> set[str]:
 
 
 def resources(offline: OfflineStack, name: str) -> Iterator[tuple[str, str]]:
-    """Type and physical id of all that a stack has made, its nested stacks' things too."""
+    """Logical and physical id of all that a stack has made, its nested stacks' things too."""
     for each in offline.client("cloudformation").describe_stack_resources(StackName=name)["StackResources"]:
-        yield each["ResourceType"], each["PhysicalResourceId"]
+        yield each["LogicalResourceId"], each["PhysicalResourceId"]
         if each["ResourceType"] == "AWS::CloudFormation::Stack":
             yield from resources(offline, each["PhysicalResourceId"])
 
@@ -124,42 +126,41 @@ def test_a_deployment_asks_nobody_for_a_newer_release_of_the_sam_cli(offline: Of
     assert not (offline.work_dir / ".aws-sam").exists()
 
 
-def test_a_second_stack_has_names_and_secrets_of_its_own(offline: OfflineStack, tmp_path: Path) -> None:
-    outputs = deploy(
-        offline.environment, tmp_path, {"AlertEmail": "payments@example.com"}, name="secret-rotation-payments"
-    )
-    first, second = Rotated.of(offline, "of-the-first"), Rotated.of(offline, "of-the-second")
+@pytest.fixture(scope="module")
+def second(offline: OfflineStack, tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    """A stack beside the first one, with a key."""
+    parameters = {"AlertEmail": "payments@example.com", "KeyArn": KEY}
+    return deploy(offline.environment, tmp_path_factory.mktemp("second"), parameters, name=SECOND)
 
-    assert first.rotate(offline.outputs) == second.rotate(outputs) == "RotationSucceeded"
 
-    assert first.arn in rotated_by(offline, offline.outputs)
-    assert second.arn not in rotated_by(offline, offline.outputs)
-    assert rotated_by(offline, outputs) == {second.arn}
-    made = set(resources(offline, STACK_NAME)), set(resources(offline, "secret-rotation-payments"))
-    assert len(made[0]) == len(made[1])
+def test_a_second_stack_has_names_and_secrets_of_its_own(offline: OfflineStack, second: Outputs) -> None:
+    secrets = Rotated.of(offline, "of-the-first"), Rotated.of(offline, "of-the-second")
+
+    assert secrets[0].rotate(offline.outputs) == secrets[1].rotate(second) == "RotationSucceeded"
+
+    assert secrets[0].arn in rotated_by(offline, offline.outputs)
+    assert secrets[1].arn not in rotated_by(offline, offline.outputs)
+    assert rotated_by(offline, second) == {secrets[1].arn}
+    made = set(resources(offline, STACK_NAME)), set(resources(offline, SECOND))
     assert made[0] & made[1] == set()
+    # The rule that needs an event's error: under a key there is none in it.
+    assert {name for name, _ in made[0]} - {name for name, _ in made[1]} == {"AlertFailedRule"}
+    assert len(made[0]) - 1 == len(made[1])
 
 
-def test_a_stack_with_a_key_stores_under_it_and_rotates(offline: OfflineStack, tmp_path: Path) -> None:
-    key = "arn:aws:kms:us-east-1:123456789012:key/0f6c1c2a-6f0e-4c37-9a51-2f1d5b7f0c11"
-
-    outputs = deploy(offline.environment, tmp_path, {"KeyArn": key}, name="with-a-key")
-
+def test_a_stack_with_a_key_stores_under_it_and_rotates(offline: OfflineStack, second: Outputs) -> None:
     secret = Rotated.of(offline, "with-a-key")
-    assert secret.rotate(outputs) == "RotationSucceeded"
-    machine: Any = offline.client("stepfunctions").describe_state_machine(stateMachineArn=outputs["StateMachineArn"])
-    assert machine["encryptionConfiguration"]["kmsKeyId"] == key
+
+    assert secret.rotate(second) == "RotationSucceeded"
+
+    machine: Any = offline.client("stepfunctions").describe_state_machine(stateMachineArn=second["StateMachineArn"])
+    assert machine["encryptionConfiguration"]["kmsKeyId"] == KEY
     # The emulator keeps no key of a topic.
-    queue = offline.client("sqs").get_queue_attributes(
-        QueueUrl=outputs["UndeliveredAlertsUrl"], AttributeNames=["All"]
-    )["Attributes"]
-    assert queue["KmsMasterKeyId"] == key
+    sqs, url = offline.client("sqs"), second["UndeliveredAlertsUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert queue["KmsMasterKeyId"] == KEY
     groups = offline.client("logs").describe_log_groups()["logGroups"]
-    assert [each["kmsKeyId"] for each in groups if "/with-a-key" in each["logGroupName"]] == [key] * 8
-    # The rule that needs an event's error is not there.
-    rules = [each["Name"] for each in offline.client("events").list_rules()["Rules"] if "with-a-key" in each["Name"]]
-    assert [each for each in rules if "AlertFailed" in each] == []
-    assert [each for each in rules if "RollbackEnded" in each]
+    assert [each["kmsKeyId"] for each in groups if f"/{SECOND}" in each["logGroupName"]] == [KEY] * 8
 
 
 def test_subnets_without_security_groups_are_refused_before_anything_is_made(
