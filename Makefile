@@ -57,7 +57,7 @@ check: .venv/.installed .venv-sam/.installed .venv-scan/.installed
 
 # Tests of one group share a server or a deployed stack, and so a process. They wait about as long as they work.
 test: setup
-	pytest --numprocesses 5 --dist loadgroup
+	pytest --numprocesses 5 --dist loadgroup --no-loadscope-reorder
 
 demo: .venv/.installed .venv-sam/.installed .venv-emulator/.installed
 	PYTHONPATH=functions:. python -m rotatorctl.local.demo

@@ -12,6 +12,9 @@ from _pytest.nodeid import NodeId
 from tests import sdk
 from tests.contract.worlds import WORLDS, World
 
+# The groups that take longest, in that order. By itself pytest-xdist begins with those of the most tests.
+BEGIN = "stack of rotatorctl", "offline stack"
+
 sdk.remember()
 # Each new account of moto's would have hundreds of machine images.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -39,3 +42,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         grouped = vars(item).get("_nodeid", "")
         if "@" in grouped:
             item._id = NodeId.parse(grouped)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    group = item.nodeid.rpartition("@")[2]
+    return BEGIN.index(group) if group in BEGIN else len(BEGIN)

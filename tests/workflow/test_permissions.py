@@ -208,7 +208,7 @@ NEEDED: dict[str, dict[str, Scenario]] = {
     "rotate": {
         "secretsmanager:DescribeSecret": alternate,
         "states:StartExecution": alternate,
-        "states:DescribeExecution": alternate,
+        "states:DescribeExecution": log_in,
         "states:GetExecutionHistory": stop,
     },
     "CreateSecret": {
