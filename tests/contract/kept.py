@@ -1,5 +1,7 @@
 """A server's connections that are kept for the next use: to open one takes longer than most of what is asked there."""
 
+import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -7,12 +9,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Kept[Connection]:
-    """`opened` opens one of the server's, `restored` makes it as if it were new, `start` is the server's latest one."""
+    """`opened` opens one of the server's, `restored` makes it as if it were new, `start` is the server's latest one.
+
+    A process uses those alone that it has opened: a fork that used another's, or closed it, would do it to both.
+    """
 
     opened: Callable[[], AbstractContextManager[Connection]]
     start: Callable[[], int]
     restored: Callable[[Connection], object] = lambda _: None
-    _idle: list[tuple[int, ExitStack, Connection]] = field(default_factory=list)
+    _of: dict[int, list[tuple[int, ExitStack, Connection]]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def _idle(self) -> list[tuple[int, ExitStack, Connection]]:
+        return self._of[os.getpid()]
 
     @contextmanager
     def one(self) -> Iterator[Connection]:

@@ -23,6 +23,7 @@ from tests.mutants import swap
 
 SURVIVED, KILLED, NOT_IN_PLACE, TIMEOUT = 0, 10, 11, 1
 OUTCOMES = {SURVIVED: "survived", KILLED: "killed", NOT_IN_PLACE: "not in place", TIMEOUT: "timeout"}
+UNREPEATABLE = "cannot be repeated: "
 # Seconds of tests, by their own time, after which a mutant counts as a survivor.
 MOST_SECONDS = 60.0
 # The fixtures that start servers, and what they depend on.
@@ -180,7 +181,7 @@ class Mutants:
         if test not in self._proven:
             status, _ = self._fork(None, [test])
             if status != SURVIVED:
-                print(f"cannot be repeated: {self._items[test].nodeid}", flush=True)
+                print(f"{UNREPEATABLE}{self._items[test].nodeid}", flush=True)
                 self._unrepeatable.add(test)
                 return False
             self._proven.add(test)
