@@ -169,7 +169,8 @@ def _needs_a_person(request: Request, finding: Finding, failure: Failure) -> _Wo
     if finding.working_version:
         headline = f"ACTION NEEDED, AWSCURRENT does not log in but {finding.working} does"
         promote = ("To make the credential that works the current one", _promote(request, finding))
-        mends = "nothing by itself" if finding.abandoned else "the next attempt may mend it; do not wait for it"
+        kept = "AWSPENDING is kept, and the next attempt may mend it; do not wait for it"
+        mends = "nothing by itself" if finding.abandoned else kept
         return _Words("critical", headline, affected, mends, (promote,))
     pending = _ABANDONED if finding.abandoned else "AWSPENDING is kept"
     what_next = f"nothing by itself. {pending}. Perhaps somebody changed the password by hand"

@@ -232,6 +232,16 @@ def test_what_a_clone_of_awss_rotation_owns_and_was_granted_goes_to_the_user_who
     assert pair.world.logs_in(clone)
 
 
+def test_what_a_clone_of_awss_rotation_owns_goes_to_the_other_also_when_its_own_turn_is_first(taken_over: Pair) -> None:
+    pair = taken_over
+
+    clone = pair.rotate(pair.app, pair.clone)
+
+    pair.run(pair.app, f"ALTER TABLE {pair.table}_c ADD COLUMN by_app int")
+    pair.run(clone, f"ALTER TABLE {pair.table}_c ADD COLUMN by_clone int")
+    assert ENGINE.rights(clone) == ENGINE.rights(pair.app)
+
+
 def test_a_clone_of_awss_rotation_acts_as_the_other_from_its_next_turn_on(taken_over: Pair) -> None:
     pair = taken_over
     app = pair.rotate(pair.clone, pair.app)

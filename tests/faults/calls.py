@@ -1,6 +1,7 @@
 """The calls that a process makes to the outside, seen at the libraries that make them, and a fault at one of them."""
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,6 +19,9 @@ import pymysql.cursors
 import redis
 
 from tests.faults.edges import BEFORE, KILLED, LATE, OUTAGE, STALE, TIMEOUT
+
+# Names of users, which differ from trial to trial.
+_QUOTED = re.compile(r"""(["'`]).*?\1""")
 
 
 def _die() -> None:
@@ -122,7 +126,7 @@ def _statement(what: str, number: int, broken: Callable[[], Exception]) -> Calla
     def wrapper(call: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **named: Any) -> Any:
             said = str(arguments[number]) if number else ""
-            name = " ".join([what, *said.split()[:2]]) if said else what
+            name = " ".join([what, *_QUOTED.sub("...", said).split()[:2]]) if said else what
             return watch(name, lambda: call(*arguments, **named), broken)
 
         return wrapped

@@ -1,7 +1,7 @@
 """The edges of a rotation, and what may go wrong at each of them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # At a call: an error before it takes effect, or after it (its answer is lost); the process ends after it; the function
 # reaches its time limit after it; the call takes effect only when its caller has given up; a read answers with what was
@@ -71,3 +71,7 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.edge}"
+
+    def at(self, call: str) -> "Fault":
+        """As it struck: at the call of that number in its trial, which may be another one than was recorded."""
+        return replace(self, edge=replace(self.edge, name=call))

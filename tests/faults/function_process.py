@@ -84,7 +84,6 @@ def _invoked(told: dict[str, Any], lines: Any) -> None:
             answer = {"answer": handler(told["event"], None)}
         except Exception as error:
             answer = {"error": type(error).__name__, "message": str(error)}
-    sys.stdout.flush()
     say(**answer)
 
 

@@ -122,7 +122,7 @@ class Functions:
             pid = words.get("process", pid)
             calls += [words["call"]] if "call" in words else []
             if fault and "strikes" in words:
-                self._strikes(state, process, fault)
+                self._strikes(state, process, fault.at(calls[-1]))
             if "hangs" in words:
                 os.kill(pid, signal.SIGKILL)
                 raise FunctionFailedError(ERRORS[TIMEOUT], "the function reached its time limit")
@@ -170,6 +170,8 @@ def running(folder: Path, trusted: str) -> Iterator[Functions]:
     """A server of functions that ends with the block. They trust this authority."""
     path, log_file = folder / "functions.socket", folder / "functions.log"
     environment = {"PATH": os.environ["PATH"], "PRIVATE_CA": trusted, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT}"}
+    # Of a function that is killed, too, all that it has printed is to be seen.
+    environment["PYTHONUNBUFFERED"] = "1"
     with log_file.open("wb") as log:
         command = [sys.executable, "-m", "tests.faults.function_process", str(path)]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)

@@ -21,7 +21,7 @@ from tests.faults.messages import FAILED, look_at_the_failures, look_at_the_mess
 from tests.faults.secrecy import look_for_values
 from tests.faults.trial import NOT_STARTED, Attempt, Trial, pending_value
 from tests.faults.verdict import Verdict
-from tests.workflow.applications import Application
+from tests.workflow.applications import ALTERNATING, Application
 
 SUCCEEDED = "RotationSucceeded"
 LOGGED_IN, NOT_LOGGED_IN = "TestRotationSucceeded", "TestRotationFailed"
@@ -147,6 +147,8 @@ def _look_at_a_failure(
     unsaid = [message for message in attempt.messages if "may have had to restore it" not in message["Message"]]
     may_have = attempt.changed or (attempt.looks > 1 and not unsaid)
     verdict.hold(attempt.end != "rolled back" or may_have, "rolled back, but nothing had been changed")
+    alternates = application.case.strategy == ALTERNATING
+    verdict.hold(attempt.end != "rolled back" or not alternates, "rolled back, but the other user had been changed")
     if not application.case.overlap and _is_pending(application) and pending_value(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]
         verdict.hold(
@@ -170,9 +172,9 @@ def _look_at_the_working_credential(
     application: Application, verdict: Verdict, body: dict[str, Any], logs_in: bool
 ) -> None:
     working = body["workingCredential"]
+    verdict.hold("AWSPENDING is kept" in body["whatHappensNext"], "not told that AWSPENDING is kept")
     if working in ("none", "unknown"):
         verdict.hold(bool(body["workingReason"]), "neither a credential that works nor a reason was told")
-        verdict.hold("AWSPENDING is kept" in body["whatHappensNext"], "not told that AWSPENDING is kept")
         verdict.hold(working == "unknown" or not logs_in, "AWSCURRENT logs in, but none was said to")
     else:
         verdict.hold(application.server.logs_in(application.credentials(working)), f"{working} does not log in")

@@ -152,7 +152,7 @@ class Orchestration:
                 self._looked.clear()
             elif call == "stepfunctions:DescribeExecution":
                 self._looked.set()
-            self.struck.extend([fault] if fault and strikes else [])
+            self.struck.extend([fault.at(made[-1])] if fault and strikes else [])
 
         watch = Watch(say, fault.kind if fault else "", fault.edge.call if fault else -1, die=_end, hang=_end)
         watch.go, watch.put_off, watch.counts = self.age, self._late.append, _but_for_polling()

@@ -1,12 +1,15 @@
-"""Every edge of a rotation once, with one of the kinds of fault that apply to it; `make faults` tries them all."""
+"""Every edge of a rotation once, and what gives a password back, with one of the kinds of fault that apply.
+
+`make faults` tries them all.
+"""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults.edges import Edge, Fault
+from tests.faults.edges import Edge, Fault, changes_the_server
 from tests.faults.judge import judged, judged_rejection
-from tests.faults.sweep import REJECTED_VALUE, edges_of_a_rejection, knows_the_engine
+from tests.faults.sweep import FAILED, REJECTED_VALUE, edges_of_a_rejection, knows_the_engine
 from tests.faults.trial import Stage, recorded
 from tests.workflow.applications import CASES, Case
 
@@ -15,6 +18,10 @@ def one_kind_each(edges: list[Edge], case: Case) -> Iterator[Fault]:
     """For each edge another one of its kinds, and for the same edge of the next case another one."""
     for number, edge in enumerate(edges, start=CASES.index(case)):
         yield Fault(edge, edge.kinds[number % len(edge.kinds)])
+
+
+def restores(edge: Edge) -> bool:
+    return edge.where == "RollBack" and changes_the_server(edge.name)
 
 
 def of(kind: str) -> pytest.MarkDecorator:
@@ -27,9 +34,11 @@ def test_one_fault_at_any_edge_breaks_no_promise(case: Case, stage_of: Callable[
     stage, broken = stage_of(case.kind), []
     edges = recorded(stage, case)
     tried = [edge for edge in edges if case == CASES[0] or knows_the_engine(edge)]
-    for fault in one_kind_each(tried, case):
-        with stage.trial(case, fault) as trial:
-            verdict = judged(trial, (fault,))
+    restoring = [edge for edge in recorded(stage, case, FAILED) if restores(edge)]
+    faults = [(fault,) for fault in one_kind_each(tried, case)]
+    for each in [*faults, *((FAILED, fault) for fault in one_kind_each(restoring, case))]:
+        with stage.trial(case, *each) as trial:
+            verdict = judged(trial, each)
         broken += [verdict] if verdict.broken else []
 
     assert len(edges) > 20

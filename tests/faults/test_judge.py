@@ -15,7 +15,7 @@ from tests.faults.judge import judged, judged_log_in, judged_rejection
 from tests.faults.sweep import ENDED, FAILED, REJECTED_VALUE
 from tests.faults.trial import Stage, Trial
 from tests.workflow import second_paths
-from tests.workflow.applications import SINGLE, Case
+from tests.workflow.applications import ALTERNATING, SINGLE, Case
 from tests.workflow.machine import FunctionFailedError
 
 pytestmark = pytest.mark.xdist_group("judge")
@@ -183,13 +183,28 @@ def test_what_no_rule_of_eventbridge_tells_in_place_of_the_machine_is_found(
     assert any(promise.startswith(("nobody was told", "told of the recovery")) for promise in verdict.broken)
 
 
-def test_a_function_is_killed_also_where_its_call_was_refused(stage: Stage) -> None:
-    """The read that finds no pending value yet is answered by an error."""
-    read = Fault(Edge("CreateSecret", 0, 2, "secretsmanager:GetSecretValue"), KILLED)
-    with stage.trial(CASE, read) as trial:
-        verdict = judged(trial, (read,))
+def test_a_function_is_killed_also_where_its_call_was_refused(stage_of: Callable[[str], Stage]) -> None:
+    """The server has the new password, and refuses RollBack the old one; killed, RollBack comes and asks again."""
+    log_in = Fault(Edge("RollBack", 0, 2, "postgres log-in"), KILLED)
+    with stage_of("postgres").trial(Case("postgres", SINGLE), FAILED, log_in) as trial:
+        verdict = judged(trial, (FAILED, log_in))
 
-    assert (verdict.ends, verdict.broken) == (["untouched", "rotated"], [])
+    assert verdict.refused == 2
+    assert (verdict.ends, verdict.broken) == (["rolled back", "rotated"], [])
+
+
+def test_a_fault_that_strikes_another_call_than_was_recorded_is_found(stage: Stage) -> None:
+    moved = Fault(Edge("SetSecret", 0, 2, "redis AUTH"), KILLED)
+    with stage.trial(CASE, moved) as trial:
+        assert "struck: killed at SetSecret 2 secretsmanager:GetSecretValue" in judged(trial, (moved,)).broken
+
+
+def test_a_rollback_of_who_was_never_changed_is_found(stage_of: Callable[[str], Stage]) -> None:
+    """Of two users who alternate the one in use keeps the password."""
+    with stage_of("postgres").trial(Case("postgres", ALTERNATING, overlap=True), NOT_TESTED) as trial:
+        change(trial, "RollBack", calling_it("rolled back"))
+
+        assert "rolled back, but the other user had been changed" in broken(trial)
 
 
 @pytest.mark.parametrize(

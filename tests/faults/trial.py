@@ -136,9 +136,10 @@ class Trial:
         return ("needs a person" if execution["name"].endswith(ROLLBACK) else str(execution["status"])), ""
 
     def _refused(self) -> dict[str, int]:
-        """How many log-ins of each of the application's users the server has refused so far."""
-        name = self.application.first.username
-        return {user: self.application.server.refused(user) for user in (name, f"{name}_clone")}
+        """How many log-ins of the admin and of each of the application's users the server has refused so far."""
+        application, name = self.application, self.application.first.username
+        users = (name, f"{name}_clone", application.admin.username)
+        return {user: application.server.refused(user) for user in users}
 
 
 def _key(execution: dict[str, Any]) -> str:
