@@ -147,8 +147,9 @@ def _look_at_a_failure(
     unsaid = [message for message in attempt.messages if "may have had to restore it" not in message["Message"]]
     may_have = attempt.changed or (attempt.looks > 1 and not unsaid)
     verdict.hold(attempt.end != "rolled back" or may_have, "rolled back, but nothing had been changed")
-    alternates = application.case.strategy == ALTERNATING
-    verdict.hold(attempt.end != "rolled back" or not alternates, "rolled back, but the other user had been changed")
+    # There the credential of AWSCURRENT is not touched before the promotion.
+    spared = application.case.strategy == ALTERNATING or application.case.kind == "redis"
+    verdict.hold(attempt.end != "rolled back" or not spared, "rolled back, but AWSCURRENT's had not been touched")
     if not application.case.overlap and _is_pending(application) and pending_value(application):
         never = [fault for fault in faults if fault.kind in (BEFORE, OUTAGE) and changes_the_server(fault.edge.name)]
         verdict.hold(
