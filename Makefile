@@ -62,7 +62,8 @@ test: setup
 demo: .venv/.installed .venv-sam/.installed .venv-emulator/.installed
 	PYTHONPATH=functions:. python -m rotatorctl.local.demo
 
-# Every kind of fault at every edge of a rotation, for every engine with every strategy. A quarter of an hour on two quick cores, half an hour on slow ones.
+# Every kind of fault at every edge of a rotation, for every engine with every strategy: a quarter of an hour on two quick
+# cores, half an hour on slow ones.
 faults: setup
 	PYTHONPATH=functions:. python -m tests.faults.report
 

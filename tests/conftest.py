@@ -31,7 +31,7 @@ def start() -> Iterator[Callable[[str], World]]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the groups of tests count that share a server or a stack.
+    """Let the groups of tests count that share a server or a stack, and begin with those that take longest.
 
     pytest-xdist 3.8 adds a test's group to an attribute that pytest 9.2 reads no more: without a word each group was
     spread over all processes, each of which started its servers.

@@ -17,11 +17,11 @@ class Kept[Connection]:
     opened: Callable[[], AbstractContextManager[Connection]]
     start: Callable[[], int]
     restored: Callable[[Connection], object] = lambda _: None
-    _of: dict[int, list[tuple[int, ExitStack, Connection]]] = field(default_factory=lambda: defaultdict(list))
+    _by_process: dict[int, list[tuple[int, ExitStack, Connection]]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def _idle(self) -> list[tuple[int, ExitStack, Connection]]:
-        return self._of[os.getpid()]
+        return self._by_process[os.getpid()]
 
     @contextmanager
     def one(self) -> Iterator[Connection]:

@@ -85,12 +85,12 @@ class Trial:
 
     def _attempt(self, begin: Any) -> Attempt:
         application, machine = self.application, self.application.machine
-        before, invoked = self._refused(), len(self.functions.invocations)
+        before, invoked = application.refused(), len(self.functions.invocations)
         told = begin()
         self.orchestration.land()
         machine.settle()
         notices, ended = self._tell_of_ends()
-        after = self._refused()
+        after = application.refused()
         refused = max(after[user] - before[user] for user in before)
         self._seen |= {each["executionArn"] for each in ended}
         end, key = self._end(ended[-1]) if ended else ("rotated", "")
@@ -134,12 +134,6 @@ class Trial:
             return told[0]["Outcome"], told[0]["Key"]
         # Nobody looks any more.
         return ("needs a person" if execution["name"].endswith(ROLLBACK) else str(execution["status"])), ""
-
-    def _refused(self) -> dict[str, int]:
-        """How many log-ins of the admin and of each of the application's users the server has refused so far."""
-        application, name = self.application, self.application.first.username
-        users = (name, f"{name}_clone", application.admin.username)
-        return {user: application.server.refused(user) for user in users}
 
 
 def _key(execution: dict[str, Any]) -> str:

@@ -66,13 +66,17 @@ class Application(RotatedSecret):
         value = self.value(stage)
         return replace(self.first, username=value["username"], password=value["password"])
 
+    def refused(self) -> dict[str, int]:
+        """How many log-ins of its users and of the admin the server has refused so far."""
+        users = {self.first.username, f"{self.first.username}_clone", self.admin.username}
+        return {user: self.server.refused(user) for user in users}
+
     @contextmanager
     def refusing(self, most: dict[str, int]) -> Iterator[None]:
         """The server refuses these users at most that many log-ins in the block, and no other user any."""
-        users = {self.first.username, f"{self.first.username}_clone", self.admin.username}
-        before = {user: self.server.refused(user) for user in users}
+        before = self.refused()
         yield
-        refused = {user: self.server.refused(user) - count for user, count in before.items()}
+        refused = {user: count - before[user] for user, count in self.refused().items()}
         assert {user: count for user, count in refused.items() if count > most.get(user, 0)} == {}
 
 
